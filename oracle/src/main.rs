@@ -1,0 +1,2 @@
+//! provolt
+fn main(){}

@@ -1,0 +1,120 @@
+//! ACN-Data as its API answers (ev.caltech.edu).
+
+use super::{FieldSession, mapping, time};
+use crate::scenario::ScenarioError;
+use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+/// An answer is a page of items, or was stored as their bare list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Page {
+        #[serde(rename = "_items")]
+        items: Vec<serde_json::Value>,
+    },
+    List(Vec<serde_json::Value>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    #[serde(rename = "_id")]
+    id: Option<String>,
+    #[serde(rename = "sessionID")]
+    session_id: Option<String>,
+    #[serde(rename = "stationID")]
+    station_id: String,
+    connection_time: String,
+    disconnect_time: String,
+    #[serde(rename = "kWhDelivered")]
+    kwh_delivered: serde_json::Number,
+    timezone: String,
+    #[serde(rename = "userID")]
+    user_id: Option<String>,
+    user_inputs: Option<Vec<UserInput>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserInput {
+    #[serde(rename = "kWhRequested")]
+    kwh_requested: Option<serde_json::Number>,
+    requested_departure: Option<String>,
+    minutes_available: Option<i64>,
+}
+
+/// Where an item is at fault.
+struct Place<'a> {
+    file: &'a str,
+    item: usize,
+}
+
+impl Place<'_> {
+    fn fail(&self, field: &str, value: &str, expected: impl Into<String>) -> ScenarioError {
+        ScenarioError::new(self.file, self.item, field, value, expected)
+    }
+
+    fn time(&self, field: &str, text: &str, zone: Tz) -> Result<DateTime<FixedOffset>, ScenarioError> {
+        let read = DateTime::parse_from_rfc2822(text).map(|time| time.to_rfc3339());
+        let read = read.ok().and_then(|text| time::parse(&text, Some(zone)).ok());
+        read.ok_or_else(|| self.fail(field, text, "a time like Wed, 25 Apr 2018 11:08:04 GMT"))
+    }
+
+    fn energy(&self, field: &str, number: &serde_json::Number) -> Result<crate::units::WattHours, ScenarioError> {
+        let text = number.to_string();
+        mapping::energy(&text, 3).ok_or_else(|| self.fail(field, &text, mapping::ENERGY_EXPECTED))
+    }
+}
+
+/// Reads sessions from ACN-Data JSON: an API answer, or the bare list of its items. Errors count items, from 1, instead
+/// of lines. Of several declarations the last one counts.
+///
+/// # Errors
+/// The first fault.
+pub fn acn_json(file: &str, bytes: &[u8]) -> Result<Vec<FieldSession>, ScenarioError> {
+    let answer: Answer = serde_json::from_slice(bytes).map_err(|error| {
+        ScenarioError::new(
+            file,
+            error.line(),
+            "",
+            "",
+            format!("a JSON list of sessions, or an object with _items: {error}"),
+        )
+    })?;
+    let (Answer::Page { items } | Answer::List(items)) = answer;
+    let parse = |(index, value)| {
+        let place = Place { file, item: index + 1 };
+        let item = serde_json::from_value(value).map_err(|error| place.fail("", "", format!("a session: {error}")))?;
+        session(&item, &place)
+    };
+    items.into_iter().enumerate().map(parse).collect()
+}
+
+fn session(item: &Item, place: &Place<'_>) -> Result<FieldSession, ScenarioError> {
+    let zone: Tz = item.timezone.parse().map_err(|_| place.fail("timezone", &item.timezone, "an IANA time zone"))?;
+    let arrival = place.time("connectionTime", &item.connection_time, zone)?;
+    let departure = place.time("disconnectTime", &item.disconnect_time, zone)?;
+    if departure <= arrival {
+        return Err(place.fail("disconnectTime", &item.disconnect_time, "a time after connectionTime"));
+    }
+    let declared = item.user_inputs.as_ref().and_then(|inputs| inputs.last());
+    let minutes = declared.and_then(|input| TimeDelta::try_minutes(input.minutes_available?));
+    let declared_departure = match declared.and_then(|input| input.requested_departure.as_ref()) {
+        Some(text) => Some(place.time("requestedDeparture", text, zone)?),
+        None => minutes.and_then(|minutes| arrival.checked_add_signed(minutes)),
+    };
+    let requested = declared.and_then(|input| input.kwh_requested.as_ref());
+    Ok(FieldSession {
+        line: place.item,
+        id: item.session_id.clone().or_else(|| item.id.clone()).unwrap_or_else(|| format!("item-{}", place.item)),
+        station: item.station_id.clone(),
+        driver: item.user_id.clone(),
+        arrival,
+        departure,
+        declared_departure,
+        requested_wh: requested.map(|number| place.energy("kWhRequested", number)).transpose()?,
+        delivered_wh: place.energy("kWhDelivered", &item.kwh_delivered)?,
+    })
+}

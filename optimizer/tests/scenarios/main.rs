@@ -1,0 +1,9 @@
+//! Scenarios: what the committed ones promise, what the parser refuses, and what field data becomes.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read files and may stop")]
+
+mod committed;
+#[path = "../../examples/generate/scenarios/mod.rs"]
+mod generated;
+mod imported;
+mod refused;

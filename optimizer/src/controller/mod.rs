@@ -1,0 +1,471 @@
+//! The controller: what happened goes in, what to do comes out. Synchronous and pure; `simulate` and the oracle's
+//! engine both run it, and a journal of its events rebuilds it.
+//!
+//! One interval t of one site: `Cut` (facts are complete) → `Solve` → `Solved` → checked → `PostSetpoints` → `Posted` →
+//! `Drive` → `Driven`; then `Ended` → `PostReadings`. Events of different assets commute, so that the order in which
+//! sockets deliver them does not matter; everything that leaves is ordered by site and lane.
+
+mod record;
+mod site;
+mod stay;
+
+use crate::check::check;
+use crate::device::Reading;
+use crate::flexibility::Flexibility;
+use crate::problem::Problem;
+use crate::report::{PlanNote, SessionStage};
+use crate::scenario::Scenario;
+use crate::schedule::{Schedule, Status};
+use crate::solve;
+use crate::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use serde::{Deserialize, Serialize};
+use site::SiteState;
+use stay::Stay;
+use std::collections::BTreeMap;
+
+/// Facts for an interval are cut this long before it starts: time to plan, post and command.
+pub const CUT_S: i64 = 60;
+
+/// A driver's accepted request, as far as a plan needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Session id.
+    pub session: String,
+    /// Driver's name.
+    pub driver: String,
+    /// Clear-text id of the EVSE.
+    pub evse: String,
+    /// Energy wanted.
+    pub energy_wh: WattHours,
+    /// Departure declared.
+    pub departure: UnixTime,
+    /// Most power the car takes, by its driver's word.
+    pub max_w: Watts,
+    /// Price per kWh (0: charges free).
+    pub price: MicroPerKwh,
+}
+
+/// Everything that can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A driver's request was accepted.
+    Requested(Asked),
+    /// The car plugged in; the reading opens its session.
+    Plugged {
+        /// Session id.
+        session: String,
+        /// Register at the beginning.
+        reading: Reading,
+    },
+    /// A meter was read.
+    Metered(Reading),
+    /// The session ended; the reading closes it.
+    Unplugged {
+        /// Session id.
+        session: String,
+        /// Register at the end.
+        reading: Reading,
+    },
+    /// A CPO posted its own setpoints, by lane.
+    CpoPosted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Setpoints.
+        power_w: Vec<Watts>,
+    },
+    /// Every fact before the cut for this interval is in.
+    Cut {
+        /// The interval to plan.
+        interval: Interval,
+    },
+    /// A plan came back.
+    Solved {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// The plan.
+        schedule: Box<Schedule>,
+    },
+    /// No plan came back in time.
+    SolveFailed {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why.
+        reason: String,
+    },
+    /// The setpoints are on chain.
+    Posted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+    },
+    /// The chain refused the setpoints.
+    PostRefused {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why.
+        reason: String,
+    },
+    /// Every device has its command for the interval.
+    Driven {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+    },
+    /// The interval is over and every meter read at its end.
+    Ended {
+        /// The interval.
+        interval: Interval,
+    },
+    /// The readings are on chain, or the chain refused them.
+    ReadingsPosted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why they were refused.
+        refused: Option<String>,
+    },
+    /// The session is open on chain.
+    Opened {
+        /// Session id.
+        session: String,
+    },
+    /// The chain refused the session.
+    OpenRefused {
+        /// Session id.
+        session: String,
+        /// Why.
+        reason: String,
+    },
+    /// The session is billed.
+    Settled {
+        /// Session id.
+        session: String,
+        /// Receipt id.
+        receipt: String,
+        /// Amount paid.
+        paid: Micro,
+        /// Flexibility tokens minted.
+        minted: Micro,
+    },
+    /// The chain refused the bill.
+    SettleRefused {
+        /// Session id.
+        session: String,
+        /// Why.
+        reason: String,
+    },
+    /// The last interval is over: whoever is still plugged in ends here.
+    DayEnded,
+}
+
+/// Everything to do. Each action's outcome returns as the event named beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// → `Solved` or `SolveFailed`.
+    Solve {
+        /// Site index.
+        site: usize,
+        /// What to solve.
+        problem: Box<Problem>,
+    },
+    /// → `Posted` or `PostRefused`.
+    PostSetpoints {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// By lane.
+        power_w: Vec<Watts>,
+    },
+    /// → `Driven`.
+    Drive {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// By lane.
+        power_w: Vec<Watts>,
+    },
+    /// → `ReadingsPosted`.
+    PostReadings {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Energy of the interval by lane, import − export.
+        energy_wh: Vec<WattHours>,
+        /// The readings behind it, by lane; `None` where a meter was silent.
+        readings: Vec<Option<Reading>>,
+    },
+    /// → `Opened` or `OpenRefused`.
+    Open {
+        /// Session id.
+        session: String,
+    },
+    /// → `Unplugged`.
+    Stop {
+        /// Session id.
+        session: String,
+    },
+    /// → `Settled` or `SettleRefused`.
+    Settle {
+        /// Session id.
+        session: String,
+        /// Register at the beginning.
+        start: Reading,
+        /// Register at the end.
+        stop: Reading,
+        /// Off the baseline.
+        flexibility: Flexibility,
+    },
+}
+
+/// The state machine of all sites of one oracle.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    scenario: Scenario,
+    sites: Vec<SiteState>,
+    stays: BTreeMap<String, Stay>,
+    /// Time of the newest fact.
+    now: UnixTime,
+    day_ended: bool,
+}
+
+impl Controller {
+    /// A controller before the first interval.
+    pub fn new(scenario: Scenario) -> Self {
+        let sites = scenario.sites.iter().map(|site| SiteState::new(site, &scenario.signals)).collect();
+        let now = scenario.signals.first.start();
+        Self { scenario, sites, stays: BTreeMap::new(), now, day_ended: false }
+    }
+
+    /// Takes in one event; returns what to do about it.
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        match event {
+            Event::Requested(asked) => self.requested(asked),
+            Event::Plugged { session, reading } => self.plugged(&session, reading),
+            Event::Metered(reading) => self.metered(&reading),
+            Event::Unplugged { session, reading } => return self.unplugged(&session, reading),
+            Event::CpoPosted { site, interval, power_w } => self.sites[site].adopt(interval, power_w),
+            Event::Cut { interval } => return self.cut(interval),
+            Event::Solved { site, interval, schedule } => return self.solved(site, interval, *schedule),
+            Event::SolveFailed { site, interval, reason } => return self.fall_back(site, interval, &reason),
+            Event::Posted { site, interval } => return self.posted(site, interval),
+            Event::PostRefused { site, interval, reason } => return self.post_refused(site, interval, reason),
+            Event::Driven { .. } => {}
+            Event::Ended { interval } => return self.ended(interval),
+            Event::ReadingsPosted { site, interval, refused } => self.sites[site].readings_posted(interval, refused),
+            Event::Opened { session } => self.stage(&session, SessionStage::Active),
+            Event::OpenRefused { session, reason } => return self.open_refused(&session, reason),
+            Event::Settled { session, receipt, paid, minted } => self.settled(&session, receipt, paid, minted),
+            Event::SettleRefused { session, reason } => self.settle_refused(&session, reason),
+            Event::DayEnded => return self.end_day(),
+        }
+        Vec::new()
+    }
+
+    /// Whether every session that was seen has come to its end.
+    pub fn finished(&self) -> bool {
+        self.day_ended && self.stays.values().all(Stay::is_final)
+    }
+
+    /// Sessions that run at an EVSE now, by session id.
+    pub fn session_at(&self, evse: &str) -> Option<&str> {
+        self.stays.iter().find(|(_, s)| s.asked.evse == evse && s.is_plugged()).map(|(id, _)| id.as_str())
+    }
+
+    /// Setpoint of an EVSE, PV inverter or battery in an interval: what was driven, 0 where nothing was.
+    pub fn setpoint(&self, site: usize, lane: usize, interval: Interval) -> Watts {
+        self.sites[site].setpoint(lane, interval)
+    }
+
+    /// The newest plan of a site.
+    pub fn plan(&self, site: usize) -> Option<&Schedule> {
+        self.sites[site].plan.as_ref()
+    }
+
+    fn requested(&mut self, asked: Asked) {
+        if let Some((site, lane)) = self.scenario.site_of_evse(&asked.evse) {
+            self.stays.entry(asked.session.clone()).or_insert_with(|| Stay::new(asked, site, lane));
+        }
+    }
+
+    fn plugged(&mut self, session: &str, reading: Reading) {
+        self.metered(&reading);
+        if let Some(stay) = self.stays.get_mut(session) {
+            stay.plug(reading);
+        }
+    }
+
+    fn metered(&mut self, reading: &Reading) {
+        self.now = self.now.max(reading.time);
+        for site in &mut self.sites {
+            site.metered(reading);
+        }
+    }
+
+    fn unplugged(&mut self, session: &str, reading: Reading) -> Vec<Action> {
+        self.metered(&reading);
+        if let Some(stay) = self.stays.get_mut(session) {
+            let setpoint = self.sites[stay.site].setpoint(stay.lane, last_interval(&reading));
+            stay.unplug(reading, setpoint);
+        }
+        if self.day_ended { self.settle_ended() } else { Vec::new() }
+    }
+
+    fn stage(&mut self, session: &str, stage: SessionStage) {
+        if let Some(stay) = self.stays.get_mut(session) {
+            stay.advance_to(stage);
+        }
+    }
+
+    /// Bills first, so that an EVSE is free on chain before its next session opens; then openings; then the plans.
+    fn cut(&mut self, interval: Interval) -> Vec<Action> {
+        let mut actions = self.settle_ended();
+        actions.extend(self.open_plugged());
+        for site in 0..self.sites.len() {
+            if let Some(power_w) = self.sites[site].adopted(interval) {
+                self.sites[site].dispatch(interval, power_w.clone(), PlanNote::Cpo);
+                actions.push(Action::Drive { site, interval, power_w });
+            } else {
+                let problem = self.problem(site, interval);
+                self.sites[site].pending = Some(problem.clone());
+                actions.push(Action::Solve { site, problem: Box::new(problem) });
+            }
+        }
+        actions
+    }
+
+    fn problem(&self, site: usize, interval: Interval) -> Problem {
+        let needs = self.sites[site].needs(interval, self.stays.values().filter(|s| s.site == site));
+        self.sites[site].problem(&self.scenario.signals, interval, needs)
+    }
+
+    fn solved(&mut self, site: usize, interval: Interval, schedule: Schedule) -> Vec<Action> {
+        let Some(problem) = self.sites[site].pending.clone().filter(|p| p.first == interval) else { return Vec::new() };
+        let violations = check(&problem, &schedule);
+        if let Some(first) = violations.first() {
+            let reason = format!("the plan breaks {} rules, the first: {first}", violations.len());
+            return self.fall_back(site, interval, &reason);
+        }
+        self.post(site, interval, schedule)
+    }
+
+    fn fall_back(&mut self, site: usize, interval: Interval, reason: &str) -> Vec<Action> {
+        let Some(problem) = self.sites[site].pending.clone().filter(|p| p.first == interval) else { return Vec::new() };
+        let schedule = solve::fallback(&problem, reason);
+        let broken = check(&problem, &schedule);
+        assert!(broken.is_empty(), "the fallback breaks {broken:?}: a fault of the fallback, not of the day");
+        self.post(site, interval, schedule)
+    }
+
+    fn post(&mut self, site: usize, interval: Interval, schedule: Schedule) -> Vec<Action> {
+        let power_w = schedule.column(0);
+        self.sites[site].planned(schedule);
+        vec![Action::PostSetpoints { site, interval, power_w }]
+    }
+
+    fn posted(&mut self, site: usize, interval: Interval) -> Vec<Action> {
+        let Some(plan) = self.sites[site].plan_for(interval) else { return Vec::new() };
+        let power_w = plan.column(0);
+        let note = match &plan.status {
+            Status::Optimal => PlanNote::Optimal,
+            Status::Fallback { reason } => PlanNote::Fallback(reason.clone()),
+        };
+        self.sites[site].dispatch(interval, power_w.clone(), note);
+        vec![Action::Drive { site, interval, power_w }]
+    }
+
+    /// A CPO's own post came first: it is adopted. Refused for any other reason, nothing may flow.
+    fn post_refused(&mut self, site: usize, interval: Interval, reason: String) -> Vec<Action> {
+        let (power_w, note) = match self.sites[site].adopted(interval) {
+            Some(power_w) => (power_w, PlanNote::Cpo),
+            None => (self.sites[site].nothing(), PlanNote::Undispatched(reason)),
+        };
+        self.sites[site].dispatch(interval, power_w.clone(), note);
+        vec![Action::Drive { site, interval, power_w }]
+    }
+
+    fn ended(&mut self, interval: Interval) -> Vec<Action> {
+        self.now = self.now.max(interval.end());
+        for stay in self.stays.values_mut() {
+            let site = &self.sites[stay.site];
+            stay.interval_ended(interval, site.register(stay.lane), site.setpoint(stay.lane, interval));
+        }
+        let mut actions = Vec::new();
+        for (index, site) in self.sites.iter_mut().enumerate() {
+            let on_chain = site.is_on_chain(interval);
+            let (energy_wh, readings) = site.close(interval, &self.scenario.signals);
+            if on_chain {
+                actions.push(Action::PostReadings { site: index, interval, energy_wh, readings });
+            }
+        }
+        actions.extend(self.settle_ended());
+        actions
+    }
+
+    fn open_plugged(&mut self) -> Vec<Action> {
+        let mut opening: Vec<_> =
+            self.stays.iter_mut().filter_map(|(id, s)| s.send_opening().then_some((id, s))).collect();
+        opening.sort_by_key(|(_, s)| (s.site, s.lane));
+        opening.into_iter().map(|(id, _)| Action::Open { session: id.clone() }).collect()
+    }
+
+    fn open_refused(&mut self, session: &str, reason: String) -> Vec<Action> {
+        let Some(stay) = self.stays.get_mut(session) else { return Vec::new() };
+        let running = stay.is_plugged();
+        stay.refuse(reason);
+        if running { vec![Action::Stop { session: session.to_owned() }] } else { Vec::new() }
+    }
+
+    /// Sessions that have ended go to the bill once, in the order of sites and lanes.
+    fn settle_ended(&mut self) -> Vec<Action> {
+        let mut ended: Vec<_> = self.stays.iter_mut().filter(|(_, s)| s.wants_settling()).collect();
+        ended.sort_by_key(|(_, s)| (s.site, s.lane));
+        let signals = &self.scenario.signals;
+        let settle = |(id, stay): (&String, &mut Stay)| {
+            let site = &self.sites[stay.site];
+            let (max_w, lane) = (site.max_w(stay), stay.lane);
+            let flexibility = stay.assess(max_w, signals, |t| site.node_price(lane, t));
+            let (start, stop) = stay.bill()?;
+            Some(Action::Settle { session: id.clone(), start, stop, flexibility })
+        };
+        ended.into_iter().filter_map(settle).collect()
+    }
+
+    fn settled(&mut self, session: &str, receipt: String, paid: Micro, minted: Micro) {
+        if let Some(stay) = self.stays.get_mut(session) {
+            stay.settled(receipt, paid, minted);
+        }
+    }
+
+    fn settle_refused(&mut self, session: &str, reason: String) {
+        if let Some(stay) = self.stays.get_mut(session) {
+            stay.refuse(reason);
+        }
+    }
+
+    fn end_day(&mut self) -> Vec<Action> {
+        self.day_ended = true;
+        let mut actions = self.settle_ended();
+        let running = self.stays.iter().filter(|(_, s)| s.is_plugged());
+        actions.extend(running.map(|(id, _)| Action::Stop { session: id.clone() }));
+        actions
+    }
+}
+
+/// The interval that a closing reading belongs to: at a boundary the one that ends there.
+fn last_interval(reading: &Reading) -> Interval {
+    Interval::containing(UnixTime(reading.time.0 - 1))
+}

@@ -1,0 +1,307 @@
+//! A site as the controller knows it: registers, batteries, plans, and what was driven.
+
+use super::stay::Stay;
+use crate::device::Reading;
+use crate::problem::{Forecast, GroupLimit, Need, Problem, Storage};
+use crate::report::PlanNote;
+use crate::schedule::{Schedule, Status};
+use crate::signals::Signals;
+use crate::site::{AssetKind, Battery, Site};
+use crate::units::{HORIZON, Interval, MicroPerKwh, UnixTime, WattHours, Watts};
+use std::collections::BTreeMap;
+
+/// An unmet kWh costs a plan this much (1 credit) above twice the dearest price of the horizon: energy is left out only
+/// where it cannot be given, also when it has to pass a battery first.
+const PENALTY_ABOVE_PRICES: i64 = 1_000_000;
+/// A kWh kept in the battery is valued at this share (per cent) of the mean price: less than it saves on an average
+/// evening after losses, so that it is used where prices are dear, and not emptied at the end of every horizon.
+const END_VALUE_PERCENT: i64 = 85;
+
+#[derive(Debug, Clone, Default)]
+struct Register {
+    import_wh: WattHours,
+    export_wh: WattHours,
+    time: UnixTime,
+    /// At the last boundary, and the reading that said so.
+    boundary_wh: WattHours,
+    newest: Option<Reading>,
+}
+
+impl Register {
+    fn net_wh(&self) -> WattHours {
+        self.import_wh - self.export_wh
+    }
+}
+
+/// What a site did in an interval that is over.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) note: PlanNote,
+    pub(super) energy_wh: Vec<WattHours>,
+    pub(super) content_wh: WattHours,
+    pub(super) violations: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Dispatched {
+    power_w: Vec<Watts>,
+    note: PlanNote,
+    /// By group; only where a linear program priced the interval.
+    node_price: Option<Vec<MicroPerKwh>>,
+    refused_readings: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SiteState {
+    pub(super) site: Site,
+    lane_of: BTreeMap<String, usize>,
+    registers: Vec<Register>,
+    /// The problem whose answer is awaited.
+    pub(super) pending: Option<Problem>,
+    pub(super) plan: Option<Schedule>,
+    cpo: BTreeMap<Interval, Vec<Watts>>,
+    dispatched: BTreeMap<Interval, Dispatched>,
+    first: Interval,
+    pub(super) records: Vec<Record>,
+}
+
+impl SiteState {
+    pub(super) fn new(site: &Site, signals: &Signals) -> Self {
+        let start = signals.first.start();
+        Self {
+            lane_of: site.assets.iter().enumerate().map(|(lane, a)| (a.id.clone(), lane)).collect(),
+            registers: site.assets.iter().map(|_| Register { time: start, ..Register::default() }).collect(),
+            site: site.clone(),
+            pending: None,
+            plan: None,
+            cpo: BTreeMap::new(),
+            dispatched: BTreeMap::new(),
+            first: signals.first,
+            records: Vec::new(),
+        }
+    }
+
+    /// A reading that is not newer than the last (a repeated message) changes nothing.
+    pub(super) fn metered(&mut self, reading: &Reading) {
+        let Some(&lane) = self.lane_of.get(&reading.asset) else { return };
+        let register = &mut self.registers[lane];
+        if register.newest.as_ref().is_none_or(|r| r.counter < reading.counter) {
+            register.import_wh = reading.import_wh;
+            register.export_wh = reading.export_wh;
+            register.time = reading.time;
+            register.newest = Some(reading.clone());
+        }
+    }
+
+    pub(super) fn register(&self, lane: usize) -> WattHours {
+        self.registers[lane].import_wh
+    }
+
+    pub(super) fn adopt(&mut self, interval: Interval, power_w: Vec<Watts>) {
+        self.cpo.entry(interval).or_insert(power_w);
+    }
+
+    pub(super) fn adopted(&self, interval: Interval) -> Option<Vec<Watts>> {
+        self.cpo.get(&interval).cloned()
+    }
+
+    /// No power for anything that can be told: PV off, batteries idle, EVSEs paused.
+    pub(super) fn nothing(&self) -> Vec<Watts> {
+        vec![Watts::ZERO; self.site.assets.len()]
+    }
+
+    pub(super) fn planned(&mut self, schedule: Schedule) {
+        self.plan = Some(schedule);
+    }
+
+    pub(super) fn plan_for(&self, interval: Interval) -> Option<&Schedule> {
+        self.plan.as_ref().filter(|p| p.first == interval)
+    }
+
+    pub(super) fn dispatch(&mut self, interval: Interval, power_w: Vec<Watts>, note: PlanNote) {
+        let priced = self.plan_for(interval).filter(|p| note == PlanNote::Optimal && p.status == Status::Optimal);
+        let node_price = priced.map(|p| p.node_price.iter().map(|g| g.first().copied().unwrap_or_default()).collect());
+        self.pending = None;
+        self.dispatched.insert(interval, Dispatched { power_w, note, node_price, refused_readings: None });
+    }
+
+    pub(super) fn setpoint(&self, lane: usize, interval: Interval) -> Watts {
+        self.dispatched.get(&interval).and_then(|d| d.power_w.get(lane)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn node_price(&self, lane: usize, interval: Interval) -> Option<MicroPerKwh> {
+        let prices = self.dispatched.get(&interval)?.node_price.as_ref()?;
+        prices.get(self.site.assets[lane].group).copied()
+    }
+
+    pub(super) fn is_on_chain(&self, interval: Interval) -> bool {
+        self.dispatched.get(&interval).is_some_and(|d| !matches!(d.note, PlanNote::Undispatched(_)))
+    }
+
+    pub(super) fn readings_posted(&mut self, interval: Interval, refused: Option<String>) {
+        if let Some(dispatched) = self.dispatched.get_mut(&interval) {
+            dispatched.refused_readings = refused;
+        }
+    }
+
+    /// Why readings of intervals were refused, if any were.
+    pub(super) fn refused_readings(&self) -> impl Iterator<Item = (Interval, &str)> {
+        self.dispatched.iter().filter_map(|(t, d)| Some((*t, d.refused_readings.as_deref()?)))
+    }
+
+    /// Most power a session can take: the smaller of EVSE and car, in whole steps.
+    pub(super) fn max_w(&self, stay: &Stay) -> Watts {
+        self.site.assets[stay.lane].rated_w.min(stay.asked.max_w).floor_to_step()
+    }
+
+    /// Energy that flows from the newest reading until `until` if the device does as it was told: facts are cut before
+    /// the running interval ends. Rounds down.
+    fn projected_wh(&self, lane: usize, until: UnixTime) -> WattHours {
+        let from = self.registers[lane].time;
+        let power = self.setpoint(lane, Interval::containing(from));
+        WattHours((power.0 * (until.0 - from.0).max(0)).div_euclid(3600))
+    }
+
+    pub(super) fn needs<'a>(&self, interval: Interval, stays: impl Iterator<Item = &'a Stay>) -> Vec<Need> {
+        let mut needs: Vec<_> =
+            stays.filter(|s| s.wants_energy()).filter_map(|stay| self.need(interval, stay)).collect();
+        needs.sort_by_key(|n| n.lane);
+        needs
+    }
+
+    fn need(&self, interval: Interval, stay: &Stay) -> Option<Need> {
+        let AssetKind::Evse(evse) = &self.site.assets[stay.lane].kind else { return None };
+        let delivered = self.register(stay.lane) - stay.start_wh() + self.projected_wh(stay.lane, interval.start());
+        let energy_wh = stay.asked.energy_wh - delivered;
+        let max_w = stay.expected_max_w(self.max_w(stay), evse.min_w);
+        // A car still there after its departure gets what can be had now.
+        let until = Interval::containing(stay.asked.departure).offset_from(interval).unwrap_or(0).clamp(1, HORIZON);
+        (energy_wh > WattHours::ZERO && max_w > Watts::ZERO).then(|| Need {
+            session: stay.asked.session.clone(),
+            lane: stay.lane,
+            group: self.site.assets[stay.lane].group,
+            from: 0,
+            until,
+            max_w,
+            min_w: evse.min_w.min(max_w),
+            energy_wh,
+            fixed: self.fixed(stay.lane, interval),
+        })
+    }
+
+    /// What the CPO has already posted for a lane.
+    fn fixed(&self, lane: usize, first: Interval) -> Vec<(usize, Watts)> {
+        let coming = self.cpo.range(first..first.plus(HORIZON));
+        coming.filter_map(|(t, power)| Some((t.offset_from(first)?, power[lane]))).collect()
+    }
+
+    pub(super) fn problem(&self, signals: &Signals, first: Interval, needs: Vec<Need>) -> Problem {
+        let horizon = HORIZON;
+        let indices: Vec<_> = (0..horizon).filter_map(|k| signals.index(first.plus(k))).collect();
+        let prices = |series: &[MicroPerKwh]| indices.iter().map(|&i| series[i]).collect::<Vec<_>>();
+        let import_price = prices(&signals.import_price);
+        let feed_in_price = prices(&signals.feed_in_price);
+        let dearest = import_price.iter().chain(&feed_in_price).map(|p| p.0.abs()).max().unwrap_or_default();
+        let mean = import_price.iter().map(|p| p.0).sum::<i64>() / i64::try_from(horizon).unwrap_or(1);
+        let forecasts = |wanted: &AssetKind| {
+            let of_kind = |(lane, asset): (usize, &crate::site::Asset)| {
+                let series = signals.power_w.get(&asset.id)?;
+                let power_w = indices.iter().map(|&i| series[i]).collect();
+                (&asset.kind == wanted).then_some(Forecast { lane, group: asset.group, power_w })
+            };
+            self.site.assets.iter().enumerate().filter_map(of_kind).collect::<Vec<_>>()
+        };
+        Problem {
+            site: self.site.id.clone(),
+            first,
+            horizon,
+            lanes: self.site.assets.len(),
+            groups: self.site.groups.iter().map(limits).collect(),
+            needs,
+            storages: self.storages(first, MicroPerKwh(mean * END_VALUE_PERCENT / 100)),
+            pv: forecasts(&AssetKind::Pv),
+            base_loads: forecasts(&AssetKind::BaseLoad),
+            import_price,
+            feed_in_price,
+            shortfall_penalty: MicroPerKwh(2 * dearest + PENALTY_ABOVE_PRICES),
+        }
+    }
+
+    fn batteries(&self) -> impl Iterator<Item = (usize, &crate::site::Asset, &Battery)> {
+        self.site.assets.iter().enumerate().filter_map(|(lane, asset)| match &asset.kind {
+            AssetKind::Battery(battery) => Some((lane, asset, battery)),
+            _ => None,
+        })
+    }
+
+    fn storages(&self, first: Interval, end_value: MicroPerKwh) -> Vec<Storage> {
+        let storage = |(lane, asset, battery): (usize, &crate::site::Asset, &Battery)| Storage {
+            lane,
+            group: asset.group,
+            max_w: asset.rated_w,
+            capacity_wh: battery.capacity_wh,
+            content_wh: self.content_wh(lane, battery, self.projected_wh(lane, first.start())),
+            charge_percent: battery.charge_percent,
+            discharge_percent: battery.discharge_percent,
+            end_value,
+            fixed: self.fixed(lane, first),
+        };
+        self.batteries().map(storage).collect()
+    }
+
+    /// Content from the meter's registers and the battery's losses, rounded down, plus what is still `coming`.
+    fn content_wh(&self, lane: usize, battery: &Battery, coming: WattHours) -> WattHours {
+        let register = &self.registers[lane];
+        let import = register.import_wh + coming.max(WattHours::ZERO);
+        let export = register.export_wh - coming.min(WattHours::ZERO);
+        let taken = (export.0 * battery.discharge_percent).div_euclid(100) + 1;
+        let stored = battery.start_wh.0 + import.0 * battery.charge_percent / 100;
+        let content = if export == WattHours::ZERO { stored } else { stored - taken };
+        WattHours(content.clamp(0, battery.capacity_wh.0))
+    }
+
+    /// Closes an interval: its energy by lane, and the readings that say so.
+    pub(super) fn close(&mut self, interval: Interval, signals: &Signals) -> (Vec<WattHours>, Vec<Option<Reading>>) {
+        let energy_wh: Vec<_> = self.registers.iter().map(|r| r.net_wh() - r.boundary_wh).collect();
+        for register in &mut self.registers {
+            register.boundary_wh = register.net_wh();
+        }
+        let note = self.dispatched.get(&interval).map(|d| d.note.clone());
+        let record = Record {
+            note: note.unwrap_or_else(|| PlanNote::Undispatched("no plan was made".to_owned())),
+            violations: self.violations(interval, &energy_wh, signals),
+            content_wh: self.batteries().map(|(lane, _, b)| self.content_wh(lane, b, WattHours::ZERO)).sum(),
+            energy_wh: energy_wh.clone(),
+        };
+        debug_assert_eq!(interval.offset_from(self.first), Some(self.records.len()), "intervals close in order");
+        self.records.push(record);
+        let readings = self.registers.iter().map(|r| r.newest.clone().filter(|n| n.time == interval.end())).collect();
+        (energy_wh, readings)
+    }
+
+    /// Groups whose meters prove that a limit was exceeded: a register is cut to whole Wh at both ends of the interval,
+    /// so the sum of n meters says nothing finer than n Wh.
+    fn violations(&self, interval: Interval, energy_wh: &[WattHours], signals: &Signals) -> u32 {
+        let index = signals.index(interval);
+        let base_w = |lane: usize| match (&self.site.assets[lane].kind, index) {
+            (AssetKind::BaseLoad, Some(i)) => {
+                signals.power_w.get(&self.site.assets[lane].id).and_then(|s| s.get(i)).copied().unwrap_or_default()
+            }
+            _ => Watts::ZERO,
+        };
+        let exceeded = |group: &usize| {
+            let lanes = self.site.assets_below(*group);
+            let meters = i64::try_from(lanes.len()).unwrap_or(i64::MAX);
+            let net_wh: WattHours = energy_wh[lanes.clone()].iter().copied().sum();
+            let base: Watts = lanes.map(base_w).sum();
+            let limits = &self.site.groups[*group];
+            let import_w = limits.limit_import_w.max(base);
+            (net_wh.0 - meters) * 4 > import_w.0 || (-net_wh.0 - meters) * 4 > limits.limit_export_w.0
+        };
+        u32::try_from((0..self.site.groups.len()).filter(exceeded).count()).unwrap_or(u32::MAX)
+    }
+}
+
+fn limits(group: &crate::site::Group) -> GroupLimit {
+    GroupLimit { parent: group.parent, import_w: group.limit_import_w, export_w: group.limit_export_w }
+}

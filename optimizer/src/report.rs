@@ -1,0 +1,195 @@
+//! What a day came to: plain data for tables, pages and the JSON line. Money in base units, power in W, energy in Wh.
+
+use crate::signals::Signals;
+use crate::units::{INTERVALS_PER_HOUR, Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use serde::{Deserialize, Serialize};
+
+/// A day, live or finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Scenario name.
+    pub scenario: String,
+    /// Scenario time up to which everything below is known.
+    pub now: UnixTime,
+    /// First interval of the day.
+    pub first: Interval,
+    /// Number of intervals of the day.
+    pub intervals: usize,
+    /// Whether the day is over and every session settled.
+    pub finished: bool,
+    /// One per site.
+    pub sites: Vec<SiteReport>,
+    /// One per session that was seen, by arrival.
+    pub sessions: Vec<SessionReport>,
+}
+
+/// One site's day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteReport {
+    /// Site id.
+    pub id: String,
+    /// Owner.
+    pub owner: String,
+    /// IANA time zone.
+    pub time_zone: String,
+    /// Limit at the grid connection.
+    pub limit_import_w: Watts,
+    /// Capacity of all batteries.
+    pub capacity_wh: WattHours,
+    /// Metered power by interval from `first` on, as far as it is known; mean of the interval.
+    pub metered: PowerSeries,
+    /// What the same day would have drawn uncontrolled; empty until it is known.
+    pub uncontrolled_net_w: Vec<Watts>,
+    /// Content of all batteries at the end of each known interval.
+    pub content_wh: Vec<WattHours>,
+    /// Price of a kWh from the grid, whole day.
+    pub import_price: Vec<MicroPerKwh>,
+    /// Price of a kWh fed in, whole day.
+    pub feed_in_price: Vec<MicroPerKwh>,
+    /// How each known interval was planned.
+    pub plans: Vec<PlanNote>,
+    /// Intervals whose readings the chain refused, and why.
+    pub refused_readings: Vec<(Interval, String)>,
+    /// First interval of the plan ahead.
+    pub plan_first: Interval,
+    /// The plan ahead.
+    pub plan: PowerSeries,
+    /// Every EVSE as it is now.
+    pub evses: Vec<EvseReport>,
+    /// Energy from the grid.
+    pub import_wh: WattHours,
+    /// Energy into the grid.
+    pub export_wh: WattHours,
+    /// Grid cost so far: imports at the import price less exports at the feed-in price.
+    pub cost: Micro,
+    /// The same, uncontrolled; zero until it is known.
+    pub cost_uncontrolled: Micro,
+    /// Largest metered mean power of an interval.
+    pub peak_w: Watts,
+    /// The same, uncontrolled.
+    pub peak_uncontrolled_w: Watts,
+    /// Intervals × groups in which meters prove that a limit was exceeded.
+    pub limit_violations: u32,
+}
+
+/// Power by source; all series have the same length and the sign of the bus (PV ≤ 0).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerSeries {
+    /// All EVSEs.
+    pub evse_w: Vec<Watts>,
+    /// All base loads.
+    pub base_w: Vec<Watts>,
+    /// All batteries: positive charges.
+    pub battery_w: Vec<Watts>,
+    /// All PV inverters.
+    pub pv_w: Vec<Watts>,
+    /// The grid connection.
+    pub net_w: Vec<Watts>,
+}
+
+/// How an interval was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlanNote {
+    /// By the linear program.
+    Optimal,
+    /// By least laxity first.
+    Fallback(String),
+    /// By the CPO's own setpoints.
+    Cpo,
+    /// Nothing could be posted: every EVSE was held at 0.
+    Undispatched(String),
+}
+
+/// An EVSE now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvseReport {
+    /// Clear-text id.
+    pub id: String,
+    /// Mean metered power of the last known interval.
+    pub power_w: Watts,
+    /// Setpoint of the running interval.
+    pub setpoint_w: Watts,
+    /// Rated power.
+    pub rated_w: Watts,
+    /// Index into the sessions, where a car is plugged in.
+    pub session: Option<usize>,
+}
+
+/// A session now, or at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// Id: of the scenario in a simulation, of the chain (0x-hex) in a run.
+    pub id: String,
+    /// Driver's name.
+    pub driver: String,
+    /// Clear-text id of the EVSE.
+    pub evse: String,
+    /// Index of the site.
+    pub site: usize,
+    /// Plug-in.
+    pub arrival: UnixTime,
+    /// Declared departure.
+    pub departure: UnixTime,
+    /// Plug-out, once it has happened.
+    pub unplugged: Option<UnixTime>,
+    /// Declared energy.
+    pub energy_wh: WattHours,
+    /// Metered energy.
+    pub delivered_wh: WattHours,
+    /// Declared energy that was not delivered; zero where the car itself took less than it was given at last.
+    pub shortfall_wh: WattHours,
+    /// Metered energy by interval, from `first_interval` on.
+    pub energy_by_interval_wh: Vec<WattHours>,
+    /// First interval of that series.
+    pub first_interval: Interval,
+    /// Energy that the session would have drawn uncontrolled, same intervals; empty until it is over.
+    pub baseline_wh: Vec<WattHours>,
+    /// Price per kWh, fixed at the beginning (0: charges free).
+    pub price: MicroPerKwh,
+    /// Amount paid.
+    pub paid: Micro,
+    /// F, energy moved off the baseline.
+    pub flex_activated_wh: WattHours,
+    /// G, watt-hours × intervals.
+    pub flex_displaced_wh_intervals: i64,
+    /// V, worth of the flexibility at node prices.
+    pub flex_worth: Micro,
+    /// Flexibility tokens earned.
+    pub flex_minted: Micro,
+    /// Receipt id (0x-hex) once settled on chain.
+    pub receipt: Option<String>,
+    /// Why the chain or the network refused it.
+    pub refusal: Option<String>,
+    /// Where it stands.
+    pub state: SessionStage,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SessionStage {
+    /// Signed request accepted; car not seen yet.
+    Requested,
+    /// Plugged in; the chain has not confirmed it yet.
+    Opening,
+    /// Confirmed.
+    Active,
+    /// The chain refused it; the car gets nothing.
+    Refused,
+    /// Unplugged; the bill is on its way.
+    Ended,
+    /// Billed.
+    Settled,
+}
+
+/// Mean power of an interval's energy.
+pub fn mean_w(energy: WattHours) -> Watts {
+    Watts(energy.0 * INTERVALS_PER_HOUR)
+}
+
+/// Imports at the import price less exports at the feed-in price. Each interval rounds against the site.
+pub fn grid_cost(net_wh: &[WattHours], signals: &Signals) -> Micro {
+    let cost = |(wh, (import, feed_in)): (&WattHours, (&MicroPerKwh, &MicroPerKwh))| {
+        if wh.0 >= 0 { import.bill(*wh) } else { Micro(-feed_in.bill(WattHours(-wh.0)).0) }
+    };
+    net_wh.iter().zip(signals.import_price.iter().zip(&signals.feed_in_price)).map(cost).sum()
+}

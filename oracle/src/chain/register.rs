@@ -1,0 +1,349 @@
+//! Brings the facts of a scenario onto the chain: owners with their sites, groups and assets, the operator's rights,
+//! drivers and their money. What is there already is left alone; what differs is an error that names it.
+
+use super::batch::Batch;
+use super::transact::Draft;
+use super::views::{Protocol, micro};
+use crate::abi::{self, IAssetRegistry, ICreditToken, ISettlement};
+use crate::keys::{Keyring, LOCAL_CHAIN_ID};
+use crate::signing;
+use alloy::primitives::aliases::U40;
+use alloy::primitives::{Address, B256, Bytes, U256};
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use optimizer::scenario::Scenario;
+use optimizer::session::Driver;
+use optimizer::site::{AssetKind, Site};
+use optimizer::units::{Micro, Watts};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// RIGHT_DISPATCH, RIGHT_METER and RIGHT_SETTLE of IProtocol.sol, whose constants the bindings leave out.
+const ALL_RIGHTS: u8 = 1 | 2 | 4;
+/// Assets in one transaction: with the limits below 80 stay under the 16.7 million gas of EIP-7825.
+const ASSETS_PER_TRANSACTION: usize = 80;
+/// An asset costs about 110,000 gas.
+const GAS_ASSET: u64 = 150_000;
+/// A group costs about 30,000 gas.
+const GAS_GROUP: u64 = 60_000;
+/// The layout is stored anew as code with every change: at most 11 kB at 200 gas a byte.
+const GAS_LAYOUT: u64 = 3_000_000;
+/// Everything else writes at most four slots and an event.
+const GAS_STEP: u64 = 250_000;
+/// Questions asked of the node at once.
+const VIEWS_AT_ONCE: usize = 16;
+/// Phases of an asset that is no EVSE: the model has none, the registry asks for 1 to 3.
+const PHASES_OF_OTHERS: u8 = 3;
+
+/// What a registration did. All zero when everything was there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Registered {
+    /// Sites added.
+    pub sites: usize,
+    /// Groups added.
+    pub groups: usize,
+    /// Assets added.
+    pub assets: usize,
+    /// Drivers added.
+    pub drivers: usize,
+    /// Money added to wallets.
+    pub deposited: Micro,
+    /// Thresholds that need their driver's own transaction, and so gas, which only a local chain gives away.
+    pub thresholds_skipped: usize,
+    /// Transactions sent.
+    pub transactions: usize,
+}
+
+impl fmt::Display for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.transactions == 0 {
+            return f.write_str("everything was registered already");
+        }
+        let Self { sites, groups, assets, drivers, transactions, .. } = self;
+        write!(
+            f,
+            "registered {sites} sites, {groups} groups, {assets} assets and {drivers} drivers, deposited {}.{:06}, in \
+             {transactions} transactions",
+            self.deposited.0 / 1_000_000,
+            self.deposited.0 % 1_000_000
+        )
+    }
+}
+
+/// Registers everything in `scenario` that is not on chain yet. Running it again does nothing.
+pub async fn register(protocol: &Protocol, scenario: &Scenario, keyring: &Keyring) -> Result<Registered> {
+    let mut done = Registered::default();
+    let mut operators = Batch::new(&protocol.chain).await?;
+    let mut others = Batch::new(&protocol.chain).await?;
+    for site in &scenario.sites {
+        add_site(protocol, site, keyring, &mut others, &mut done).await.with_context(|| format!("site {}", site.id))?;
+    }
+    add_drivers(protocol, &scenario.drivers, keyring, &mut operators, &mut done).await?;
+    add_thresholds(protocol, &scenario.drivers, keyring, &mut others, &mut done).await?;
+    others.fund_from(&mut operators).await?;
+    done.transactions = operators.steps.len() + others.steps.len();
+    operators.run().await?;
+    others.run().await?;
+    ensure_money_adds_up(protocol).await?;
+    Ok(done)
+}
+
+async fn add_site(
+    protocol: &Protocol,
+    site: &Site,
+    keyring: &Keyring,
+    batch: &mut Batch<'_>,
+    done: &mut Registered,
+) -> Result<()> {
+    let id = signing::id(&site.id);
+    let owner = keyring.person(&site.owner)?;
+    let registry = protocol.deployment.registry;
+    let known = protocol.site(id).await?;
+    let (groups_known, assets_known) = match &known {
+        Some(known) => {
+            same("owner", &known.owner, &owner.address())?;
+            same("latitude", &known.latitudeE7, &site.position.latitude_e7)?;
+            same("longitude", &known.longitudeE7, &site.position.longitude_e7)?;
+            (usize::from(known.groupCount), usize::from(known.assetCount))
+        }
+        None => {
+            let call = IAssetRegistry::registerSiteCall {
+                clearId: site.id.clone(),
+                timeZone: site.time_zone.clone(),
+                latitudeE7: site.position.latitude_e7,
+                longitudeE7: site.position.longitude_e7,
+            };
+            batch.push(format!("site {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
+            done.sites += 1;
+            (0, 0)
+        }
+    };
+    let groups = groups_of(site)?;
+    let assets = assets_of(site, keyring)?;
+    ensure_same_groups(protocol, id, site, &groups, groups_known).await?;
+    ensure_same_assets(protocol, id, site, &assets, assets_known).await?;
+    if groups_known < groups.len() {
+        let added = groups[groups_known..].to_vec();
+        let gas = GAS_LAYOUT + GAS_GROUP * added.len() as u64;
+        done.groups += added.len();
+        let call = IAssetRegistry::registerGroupsCall { site: id, groups: added };
+        batch.push(format!("groups of {}", site.id), &owner, Draft::call(registry, &call, gas)).await?;
+    }
+    let names: Vec<String> = site.assets.iter().map(|a| a.id.clone()).collect();
+    let added = assets[assets_known..].chunks(ASSETS_PER_TRANSACTION);
+    for (chunk, names) in added.zip(names[assets_known..].chunks(ASSETS_PER_TRANSACTION)) {
+        let gas = GAS_LAYOUT + GAS_ASSET * chunk.len() as u64;
+        let call = IAssetRegistry::registerAssetsCall { site: id, assets: chunk.to_vec(), clearIds: names.to_vec() };
+        batch.push(format!("assets of {}", site.id), &owner, Draft::call(registry, &call, gas)).await?;
+        done.assets += chunk.len();
+    }
+    let operator = protocol.chain.operator();
+    if !protocol.is_authorised(id, operator, ALL_RIGHTS).await? {
+        let call =
+            IAssetRegistry::setDelegateCall { site: id, delegate: operator, rights: ALL_RIGHTS, expiry: U40::MAX };
+        batch.push(format!("rights at {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
+    }
+    Ok(())
+}
+
+/// Registers drivers by their signatures and fills their wallets up to their deposits, out of the faucet.
+async fn add_drivers(
+    protocol: &Protocol,
+    drivers: &[Driver],
+    keyring: &Keyring,
+    batch: &mut Batch<'_>,
+    done: &mut Registered,
+) -> Result<()> {
+    let deployment = &protocol.deployment;
+    let operator = protocol.chain.operator.clone();
+    let mut deposited: BTreeMap<Address, Micro> = BTreeMap::new();
+    for deposit in protocol.deposits().await? {
+        *deposited.entry(deposit.event.account).or_default() += micro(deposit.event.amount)?;
+    }
+    let keys: Vec<_> = drivers.iter().map(|d| keyring.person(&d.id)).collect::<Result<_>>()?;
+    let registered: Vec<bool> = stream::iter(keys.iter().map(|k| protocol.is_driver(k.address())))
+        .buffered(VIEWS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut missing: Vec<(&Driver, Address, Micro)> = Vec::new();
+    for ((driver, key), registered) in drivers.iter().zip(&keys).zip(registered) {
+        let account = key.address();
+        if !registered {
+            let digest = signing::registration_digest(account, protocol.chain.id(), deployment.registry);
+            let signature = signing::sign(key, digest)?.parse::<Bytes>()?;
+            let call = IAssetRegistry::registerDriverForCall { driver: account, signature };
+            let draft = Draft::call(deployment.registry, &call, GAS_STEP);
+            batch.push(format!("driver {}", driver.id), &operator, draft).await?;
+            done.drivers += 1;
+        }
+        let lacking = driver.deposit - deposited.get(&account).copied().unwrap_or_default();
+        if lacking > Micro::ZERO {
+            missing.push((driver, account, lacking));
+            done.deposited += lacking;
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let has = protocol.credit_balance(operator.address()).await?;
+    if has < done.deposited {
+        let call = ICreditToken::mintCall { to: operator.address(), amount: units(done.deposited - has)? };
+        batch.push("faucet", &operator, Draft::call(deployment.credit, &call, GAS_STEP)).await?;
+    }
+    let call = ICreditToken::approveCall { spender: deployment.settlement, amount: units(done.deposited)? };
+    batch.push("allowance", &operator, Draft::call(deployment.credit, &call, GAS_STEP)).await?;
+    for (driver, account, lacking) in missing {
+        let call = ISettlement::depositCall { account, amount: units(lacking)? };
+        let draft = Draft::call(deployment.settlement, &call, GAS_STEP);
+        batch.push(format!("deposit of {}", driver.id), &operator, draft).await?;
+    }
+    Ok(())
+}
+
+/// Only the driver can set the threshold, which takes gas: given away on a local chain, skipped elsewhere.
+async fn add_thresholds(
+    protocol: &Protocol,
+    drivers: &[Driver],
+    keyring: &Keyring,
+    batch: &mut Batch<'_>,
+    done: &mut Registered,
+) -> Result<()> {
+    let mut known: BTreeMap<Address, U256> = BTreeMap::new();
+    for set in protocol.thresholds().await? {
+        known.insert(set.event.account, set.event.threshold);
+    }
+    for driver in drivers {
+        let key = keyring.person(&driver.id)?;
+        let threshold = units(driver.low_balance)?;
+        if known.get(&key.address()).copied().unwrap_or_default() == threshold {
+            continue;
+        }
+        if protocol.chain.id() != LOCAL_CHAIN_ID {
+            done.thresholds_skipped += 1;
+            continue;
+        }
+        let call = ISettlement::setLowBalanceThresholdCall { threshold };
+        let draft = Draft::call(protocol.deployment.settlement, &call, GAS_STEP);
+        batch.push(format!("threshold of {}", driver.id), &key, draft).await?;
+    }
+    Ok(())
+}
+
+/// Every credit token was minted to be deposited.
+async fn ensure_money_adds_up(protocol: &Protocol) -> Result<()> {
+    let mut deposited = Micro::ZERO;
+    for deposit in protocol.deposits().await? {
+        deposited += micro(deposit.event.amount)?;
+    }
+    let supply = protocol.credit_supply().await?;
+    ensure!(supply == deposited, "{supply} micro-credits exist, but {deposited} were deposited");
+    Ok(())
+}
+
+fn groups_of(site: &Site) -> Result<Vec<abi::Group>> {
+    site.groups
+        .iter()
+        .map(|group| {
+            Ok(abi::Group {
+                parent: u16::try_from(group.parent.unwrap_or(0)).context("too many groups")?,
+                limitImportW: watts(group.limit_import_w).with_context(|| format!("group {}", group.id))?,
+                limitExportW: watts(group.limit_export_w).with_context(|| format!("group {}", group.id))?,
+            })
+        })
+        .collect()
+}
+
+fn assets_of(site: &Site, keyring: &Keyring) -> Result<Vec<abi::Asset>> {
+    site.assets
+        .iter()
+        .map(|asset| {
+            let (kind, min_w, phases, price) = match &asset.kind {
+                AssetKind::Evse(evse) => (abi::AssetKind::Evse, evse.min_w, evse.phases, evse.price.0),
+                AssetKind::Pv => (abi::AssetKind::Pv, Watts::ZERO, PHASES_OF_OTHERS, 0),
+                AssetKind::Battery(_) => (abi::AssetKind::Battery, Watts::ZERO, PHASES_OF_OTHERS, 0),
+                AssetKind::BaseLoad => (abi::AssetKind::BaseLoad, Watts::ZERO, PHASES_OF_OTHERS, 0),
+            };
+            Ok(abi::Asset {
+                id: signing::id(&asset.id),
+                kind,
+                group: u16::try_from(asset.group).context("too many groups")?,
+                ratedW: watts(asset.rated_w).with_context(|| format!("asset {}", asset.id))?,
+                minW: watts(min_w).with_context(|| format!("asset {}", asset.id))?,
+                phases,
+                latitudeE7: asset.position.latitude_e7,
+                longitudeE7: asset.position.longitude_e7,
+                meterKey: keyring.meter_address(&asset.id)?,
+                price: u64::try_from(price).with_context(|| format!("asset {}: price below zero", asset.id))?,
+            })
+        })
+        .collect()
+}
+
+async fn ensure_same_groups(
+    protocol: &Protocol,
+    id: B256,
+    site: &Site,
+    groups: &[abi::Group],
+    known: usize,
+) -> Result<()> {
+    ensure!(known <= groups.len(), "{known} groups on chain, {} in the scenario", groups.len());
+    let on_chain: Vec<Option<abi::Group>> = stream::iter((0..known).map(|index| protocol.group(id, index as u16)))
+        .buffered(VIEWS_AT_ONCE)
+        .try_collect()
+        .await?;
+    for ((wanted, group), on_chain) in groups.iter().zip(&site.groups).zip(on_chain) {
+        let on_chain = on_chain.with_context(|| format!("group {}: not on chain", group.id))?;
+        let compare = || {
+            same("parent", &on_chain.parent, &wanted.parent)?;
+            same("import limit in W", &on_chain.limitImportW, &wanted.limitImportW)?;
+            same("export limit in W", &on_chain.limitExportW, &wanted.limitExportW)
+        };
+        compare().with_context(|| format!("group {}", group.id))?;
+    }
+    Ok(())
+}
+
+async fn ensure_same_assets(
+    protocol: &Protocol,
+    id: B256,
+    site: &Site,
+    assets: &[abi::Asset],
+    known: usize,
+) -> Result<()> {
+    ensure!(known <= assets.len(), "{known} assets on chain, {} in the scenario", assets.len());
+    let ids: Vec<B256> = assets.iter().take(known).map(|a| a.id).collect();
+    let on_chain: Vec<Option<(abi::Asset, B256, u16)>> =
+        stream::iter(ids.into_iter().map(|a| protocol.asset(a))).buffered(VIEWS_AT_ONCE).try_collect().await?;
+    for (lane, ((wanted, asset), on_chain)) in assets.iter().zip(&site.assets).zip(on_chain).enumerate() {
+        let compare = || {
+            let (has, at, in_lane) = on_chain.context("not on chain")?;
+            same("site", &at, &id)?;
+            same("lane", &usize::from(in_lane), &lane)?;
+            same("kind", &(has.kind as u8), &(wanted.kind as u8))?;
+            same("group", &has.group, &wanted.group)?;
+            same("rated power in W", &has.ratedW, &wanted.ratedW)?;
+            same("least power in W", &has.minW, &wanted.minW)?;
+            same("phases", &has.phases, &wanted.phases)?;
+            same("latitude", &has.latitudeE7, &wanted.latitudeE7)?;
+            same("longitude", &has.longitudeE7, &wanted.longitudeE7)?;
+            same("meter key", &has.meterKey, &wanted.meterKey)?;
+            same("price", &has.price, &wanted.price)
+        };
+        compare().with_context(|| format!("asset {}", asset.id))?;
+    }
+    Ok(())
+}
+
+fn same<T: PartialEq + fmt::Display>(what: &str, on_chain: &T, wanted: &T) -> Result<()> {
+    ensure!(on_chain == wanted, "{what}: {on_chain} on chain, {wanted} in the scenario");
+    Ok(())
+}
+
+fn watts(power: Watts) -> Result<u32> {
+    u32::try_from(power.0).with_context(|| format!("{power} W does not fit the registry"))
+}
+
+fn units(amount: Micro) -> Result<U256> {
+    U256::try_from(amount.0).ok().with_context(|| format!("{amount}: an amount below zero"))
+}

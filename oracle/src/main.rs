@@ -1,2 +1,70 @@
-//! provolt
-fn main(){}
+//! `provolt`: runs a network of charge points, and proves what it does.
+
+use clap::{Parser, Subcommand};
+use oracle::commands::{history, register, replay, status, submit};
+use oracle::run;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs a network of electric-vehicle charge points and proves what it does.
+///
+/// Try `provolt run`: a day of charging in a minute, on a local chain. Then `provolt run data/scenarios/campus`, and look
+/// at the live page whose address it prints.
+///
+/// Exit codes: 0 done; 1 failed, the last line on standard error says why; 2 the arguments are wrong.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a day: plans, drives, meters and settles it on a chain
+    Run(run::RunArgs),
+    /// Runs a day of real sessions (ACN-Data JSON or any CSV) on the site of a scenario
+    Replay(Box<replay::ReplayArgs>),
+    /// Deploys the contracts where they are missing, and registers a scenario's sites, assets and drivers
+    Register(register::Args),
+    /// Posts a CPO's own setpoints for coming intervals
+    Submit(submit::Args),
+    /// Shows what the chain knows: sites, dispatch, sessions, money
+    Status(status::Args),
+    /// Lists receipts
+    History(history::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("PROVOLT_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
+        runtime.block_on(async {
+            let mut out = std::io::stdout();
+            match args.command {
+                Command::Run(args) => run::run(args).await?,
+                Command::Replay(args) => replay::run(*args).await?,
+                Command::Register(args) => register::run(&args, &mut out).await?,
+                Command::Submit(args) => return submit::run(&args, &mut out).await,
+                Command::Status(args) => status::run(&args, &mut out).await?,
+                Command::History(args) => history::run(&args, &mut out).await?,
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to tell if standard error is gone.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `provolt status`: where the chain stands.
+
+use super::{ChainArgs, credits, rfc3339};
+use crate::abi::AssetKind;
+use crate::chain::Protocol;
+use crate::chain::views::SettledFilter;
+use alloy::primitives::Address;
+use anyhow::Result;
+use optimizer::units::{Interval, Micro};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+/// Arguments of `provolt status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Which chain
+    #[command(flatten)]
+    pub chain: ChainArgs,
+}
+
+/// Everything `provolt status` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Newest block.
+    pub block: u64,
+    /// Its time.
+    pub time: String,
+    /// Sites, in the order of their registration.
+    pub sites: Vec<SiteStatus>,
+    /// Sessions that run.
+    pub sessions_open: usize,
+    /// Sessions billed.
+    pub sessions_settled: usize,
+    /// Sessions whose hold went back.
+    pub sessions_reclaimed: usize,
+    /// Wallets of drivers and owners, by account.
+    pub wallets: Vec<Wallet>,
+    /// Credit tokens in existence.
+    pub credit_supply_micro: Micro,
+    /// Sum of all wallets and holds.
+    pub accounted_micro: Micro,
+    /// Flexibility tokens in existence.
+    pub flexibility_supply_micro: Micro,
+}
+
+/// One site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SiteStatus {
+    /// Clear-text id.
+    pub site: String,
+    /// Owner's account.
+    pub owner: Address,
+    /// Groups registered.
+    pub groups: u16,
+    /// Assets registered.
+    pub assets: u16,
+    /// EVSEs among them.
+    pub evses: usize,
+    /// Start of the latest interval that has setpoints.
+    pub dispatched_last: Option<String>,
+    /// Who posted them.
+    pub dispatched_by: Option<Address>,
+    /// Intervals that have setpoints.
+    pub dispatched: usize,
+    /// Start of the latest interval that has readings.
+    pub metered_last: Option<String>,
+    /// Intervals that have readings.
+    pub metered: usize,
+}
+
+/// One account's money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wallet {
+    /// The account.
+    pub account: Address,
+    /// Unheld money.
+    pub balance_micro: Micro,
+    /// Held for sessions that run.
+    pub held_micro: Micro,
+}
+
+/// Tells where the chain stands.
+pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
+    let (protocol, _) = args.chain.protocol().await?;
+    let status = gather(&protocol).await?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &status)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    print(&status, out)
+}
+
+/// Asks the chain.
+pub async fn gather(protocol: &Protocol) -> Result<Status> {
+    let head = protocol.chain.head().await?;
+    let from = protocol.deployment.block;
+    let posted = protocol.setpoints_posted(from, None).await?;
+    let metered = protocol.readings_posted(from, None).await?;
+    let assets = protocol.assets_registered(None).await?;
+    let mut accounts = BTreeSet::new();
+    let mut sites = Vec::new();
+    for site in protocol.sites_registered().await? {
+        let id = site.event.site;
+        accounts.insert(site.event.owner);
+        let Some(known) = protocol.site(id).await? else { continue };
+        let dispatched = || posted.iter().filter(|p| p.event.site == id);
+        let last = dispatched().max_by_key(|p| p.event.interval);
+        let read = || metered.iter().filter(|p| p.event.site == id).map(|p| p.event.interval);
+        sites.push(SiteStatus {
+            site: site.event.clearId,
+            owner: known.owner,
+            groups: known.groupCount,
+            assets: known.assetCount,
+            evses: assets.iter().filter(|a| a.event.site == id && a.event.data.kind == AssetKind::Evse).count(),
+            dispatched_last: last.map(|p| rfc3339(Interval(p.event.interval).start())),
+            dispatched_by: last.map(|p| p.event.poster),
+            dispatched: dispatched().count(),
+            metered_last: read().max().map(|i| rfc3339(Interval(i).start())),
+            metered: read().count(),
+        });
+    }
+    let settled = protocol.sessions_settled(&SettledFilter::default()).await?;
+    let reclaimed = protocol.sessions_reclaimed().await?;
+    let mut held: BTreeMap<_, (Address, Micro)> = BTreeMap::new();
+    for opened in protocol.sessions_opened(from).await? {
+        held.insert(opened.event.session, (opened.event.driver, Micro(i64::try_from(opened.event.held)?)));
+    }
+    for session in settled.iter().map(|s| s.event.session).chain(reclaimed.iter().map(|s| s.event.session)) {
+        held.remove(&session);
+    }
+    accounts.extend(protocol.drivers_registered().await?.into_iter().map(|d| d.event.driver));
+    let mut wallets = Vec::new();
+    for account in accounts {
+        let balance_micro = protocol.wallet(account).await?;
+        let held_micro = held.values().filter(|(driver, _)| *driver == account).map(|(_, amount)| *amount).sum();
+        wallets.push(Wallet { account, balance_micro, held_micro });
+    }
+    Ok(Status {
+        chain_id: protocol.chain.id(),
+        block: head.number,
+        time: rfc3339(head.time),
+        sites,
+        sessions_open: held.len(),
+        sessions_settled: settled.len(),
+        sessions_reclaimed: reclaimed.len(),
+        wallets,
+        credit_supply_micro: protocol.credit_supply().await?,
+        accounted_micro: protocol.accounted().await?,
+        flexibility_supply_micro: protocol.flexibility_supply().await?,
+    })
+}
+
+fn print(status: &Status, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "chain {}, block {}, {}", status.chain_id, status.block, status.time)?;
+    for s in &status.sites {
+        writeln!(out, "{}: {} groups, {} assets, {} EVSEs, owner {}", s.site, s.groups, s.assets, s.evses, s.owner)?;
+        let never = || "never".to_owned();
+        let by = s.dispatched_by.map(|a| format!(" by {a}")).unwrap_or_default();
+        let last = s.dispatched_last.clone().unwrap_or_else(never);
+        writeln!(out, "  setpoints: {} intervals, last {last}{by}", s.dispatched)?;
+        writeln!(out, "  readings: {} intervals, last {}", s.metered, s.metered_last.clone().unwrap_or_else(never))?;
+    }
+    let Status { sessions_open, sessions_settled, sessions_reclaimed, .. } = status;
+    writeln!(out, "sessions: {sessions_open} open, {sessions_settled} settled, {sessions_reclaimed} reclaimed")?;
+    for wallet in &status.wallets {
+        let (balance, held) = (credits(wallet.balance_micro), credits(wallet.held_micro));
+        writeln!(out, "  {}: {balance} in the wallet, {held} held", wallet.account)?;
+    }
+    let (supply, accounted) = (credits(status.credit_supply_micro), credits(status.accounted_micro));
+    writeln!(out, "credit: {supply} exist, {accounted} in wallets and holds")?;
+    writeln!(out, "flexibility: {} exist", credits(status.flexibility_supply_micro))?;
+    Ok(())
+}

@@ -1,1 +1,7 @@
 //! The whole system.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod chain;
+mod day;
+mod house;
+mod pages;

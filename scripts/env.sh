@@ -1,0 +1,9 @@
+# Sourced by the other scripts: where things are. One target folder outside the clone, so that a second clone on the
+# same machine does not build the dependencies again; set CARGO_TARGET_DIR to have another.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/provolt/target}"
+# The programs themselves, not npm's wrappers around them: those exit with 0 whatever happens.
+for folder in "$PWD"/node_modules/@foundry-rs/*-*/bin; do PATH="$folder:$PATH"; done
+export PATH
+say() { printf '\n== %s\n' "$*" >&2; }

@@ -1,0 +1,462 @@
+//! Whole days: the real binaries against a real Anvil, killed at the wrong moment and fed with nonsense.
+
+use alloy::primitives::Address;
+use anyhow::{Context, Result, bail, ensure};
+use optimizer::device::{Context as Why, Reading};
+use optimizer::report::{Report, SessionStage};
+use optimizer::scenario::Scenario;
+use optimizer::simulate::simulate;
+use optimizer::units::{Micro, UnixTime, WattHours, Watts};
+use oracle::chain::anvil::{self, Anvil};
+use oracle::chain::views::SettledFilter;
+use oracle::chain::{Chain, Deployment, Protocol};
+use oracle::keys::Keyring;
+use oracle::signing;
+use oracle::summary::Summary;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A day at full speed takes seconds; this is for a machine under load.
+const DAY_DEADLINE: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_millis(20);
+
+/// The binaries are built by `cargo build --workspace`, which scripts/test does first.
+fn binary(name: &str) -> Result<PathBuf> {
+    let mut path = std::env::current_exe()?;
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    let path = path.join(name);
+    ensure!(path.is_file(), "{}: missing; run `cargo build --workspace` first", path.display());
+    Ok(path)
+}
+
+fn scenario_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/scenarios").join(name)
+}
+
+fn load(name: &str) -> Result<Scenario> {
+    Ok(oracle::files::load_scenario(&scenario_folder(name))?.0)
+}
+
+/// A chain that starts an hour before the scenario, and a folder for the run.
+struct Ground {
+    anvil: Option<Anvil>,
+    folder: tempfile::TempDir,
+    scenario: Scenario,
+}
+
+impl Ground {
+    fn new(scenario: &str) -> Result<Self> {
+        let scenario = load(scenario)?;
+        let folder = tempfile::tempdir()?;
+        let genesis = UnixTime(scenario.signals.first.start().0 - 3600);
+        let anvil = anvil::spawn(&anvil::Options::new(genesis, folder.path().join("chain.log")))?;
+        Ok(Self { anvil: Some(anvil), folder, scenario })
+    }
+
+    fn rpc(&self) -> &str {
+        self.anvil.as_ref().map_or("", |a| &a.rpc)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn command(&self, extra: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary("provolt")?);
+        command.arg("run").arg(scenario_folder(&self.scenario.name)).args([
+            "--speed",
+            "max",
+            "--json",
+            "--rpc",
+            self.rpc(),
+        ]);
+        command.arg("--state").arg(self.state()).args(extra);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
+    }
+
+    fn run(&self, extra: &[&str]) -> Result<Summary> {
+        let output = wait(self.command(extra)?.spawn()?)?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "provolt run failed:\n{out}\n{err}");
+        Ok(serde_json::from_str(out.lines().last().context("no output")?)?)
+    }
+
+    fn report(&self) -> Result<Report> {
+        Ok(serde_json::from_slice(&std::fs::read(self.state().join("report.json"))?)?)
+    }
+
+    fn journal(&self) -> Result<rusqlite::Connection> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        Ok(rusqlite::Connection::open_with_flags(self.state().join("journal.sqlite"), flags)?)
+    }
+
+    fn journal_length(&self) -> usize {
+        let count =
+            || -> Result<i64> { Ok(self.journal()?.query_row("SELECT COUNT(*) FROM journal", [], |r| r.get(0))?) };
+        // Not there yet, or just being written.
+        count().ok().and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
+    }
+
+    async fn protocol(&self) -> Result<Protocol> {
+        let chain = Chain::connect(self.rpc(), &Keyring::local()?).await?;
+        let deployment = Deployment::load(&self.state().join("deployment.json"), &chain).await?;
+        Ok(Protocol::new(chain, deployment))
+    }
+
+    /// Every person's wallet, by name.
+    async fn wallets(&self) -> Result<BTreeMap<String, Micro>> {
+        let (protocol, keys) = (self.protocol().await?, Keyring::local()?);
+        let owners = self.scenario.sites.iter().map(|s| &s.owner);
+        let mut wallets = BTreeMap::new();
+        for name in self.scenario.drivers.iter().map(|d| &d.id).chain(owners) {
+            wallets.insert(name.clone(), protocol.wallet(keys.person(name)?.address()).await?);
+        }
+        Ok(wallets)
+    }
+
+    /// What was posted, by site and interval; fails where anything was posted twice.
+    async fn posted(&self) -> Result<BTreeMap<(String, u32), Vec<Watts>>> {
+        let mut posted = BTreeMap::new();
+        for post in self.protocol().await?.setpoints_posted(0, None).await? {
+            let site =
+                self.scenario.sites.iter().find(|s| signing::id(&s.id) == post.event.site).context("unknown site")?;
+            let lanes =
+                post.event.lanes.chunks_exact(2).map(|b| Watts::from_lane(i16::from_be_bytes([b[0], b[1]]))).collect();
+            let again = posted.insert((site.id.clone(), post.event.interval), lanes);
+            ensure!(again.is_none(), "{} {} was posted twice", site.id, post.event.interval);
+        }
+        Ok(posted)
+    }
+}
+
+fn wait(child: Child) -> Result<Output> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match receiver.recv_timeout(DAY_DEADLINE) {
+        Ok(output) => Ok(output?),
+        Err(_) => {
+            Command::new("kill").args(["-9", &id.to_string()]).status()?;
+            bail!("provolt did not end within {DAY_DEADLINE:?}")
+        }
+    }
+}
+
+/// The setpoints of a simulation without a chain, in the same form as [`Ground::posted`].
+fn simulated(scenario: &Scenario) -> BTreeMap<(String, u32), Vec<Watts>> {
+    let day = simulate(scenario, |_| {});
+    let mut setpoints = BTreeMap::new();
+    for (site, by_interval) in scenario.sites.iter().zip(day.setpoints) {
+        for (k, lanes) in by_interval.into_iter().enumerate() {
+            setpoints.insert((site.id.clone(), scenario.signals.first.plus(k).0), lanes);
+        }
+    }
+    setpoints
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quickstart_day_adds_up_everywhere() -> Result<()> {
+    let ground = Ground::new("quickstart")?;
+    let summary = ground.run(&[])?;
+    let report = ground.report()?;
+    assert_eq!(summary.sessions, ground.scenario.sessions.len());
+    assert_eq!(summary.settled, summary.sessions, "every session is settled");
+    assert_eq!(summary.credit_accounted, summary.credit_supply, "credits are accounted for");
+    assert_eq!(summary.limit_violations, 0);
+    assert_eq!(summary.flex_minted, Micro::ZERO, "nothing is certified yet");
+    assert!(report.finished && report.sessions.iter().all(|s| s.state == SessionStage::Settled));
+    chain_agrees(&ground, &report).await?;
+    meters_agree(&ground, &report).await?;
+    assert_eq!(ground.posted().await?, simulated(&ground.scenario), "run and simulate reach the same setpoints");
+    let page = std::fs::read_to_string(ground.state().join("report.html"))?;
+    for session in &report.sessions {
+        let receipt = session.receipt.as_deref().context("a settled session without receipt")?;
+        assert!(page.contains(receipt), "the report page lacks receipt {receipt}");
+    }
+    Ok(())
+}
+
+/// Receipts, wallets and holds on chain against the report, to the unit.
+async fn chain_agrees(ground: &Ground, report: &Report) -> Result<()> {
+    let protocol = ground.protocol().await?;
+    let settled = protocol.sessions_settled(&SettledFilter::default()).await?;
+    assert_eq!(settled.len(), report.sessions.len(), "one settlement per session");
+    let mut expected: BTreeMap<String, Micro> = BTreeMap::new();
+    for driver in &ground.scenario.drivers {
+        *expected.entry(driver.id.clone()).or_default() += driver.deposit;
+    }
+    for session in &report.sessions {
+        let receipt = settled.iter().find(|s| s.event.session.to_string() == session.id).context("no receipt")?;
+        let energy = WattHours(i64::try_from(receipt.event.stop.importWh - receipt.event.start.importWh)?);
+        assert_eq!(energy, session.delivered_wh, "{}", session.id);
+        assert_eq!(i64::try_from(receipt.event.amount)?, session.paid.0, "{}", session.id);
+        assert_eq!(Some(receipt.event.receipt.to_string()), session.receipt);
+        assert_eq!(session.paid, session.price.bill(session.delivered_wh), "the bill follows from energy and price");
+        *expected.entry(session.driver.clone()).or_default() -= session.paid;
+        *expected.entry(ground.scenario.sites[session.site].owner.clone()).or_default() += session.paid;
+    }
+    assert_eq!(ground.wallets().await?, expected);
+    assert_eq!(protocol.accounted().await?, expected.values().copied().sum(), "nothing is held any more");
+    Ok(())
+}
+
+/// The last signed register of every meter against posted readings, sessions and the site's totals.
+async fn meters_agree(ground: &Ground, report: &Report) -> Result<()> {
+    let registers = last_registers(ground)?;
+    let mut posted: BTreeMap<String, i64> = BTreeMap::new();
+    for post in ground.protocol().await?.readings_posted(0, None).await? {
+        let site =
+            ground.scenario.sites.iter().find(|s| signing::id(&s.id) == post.event.site).context("unknown site")?;
+        for (asset, lane) in site.assets.iter().zip(post.event.lanes.chunks_exact(4)) {
+            *posted.entry(asset.id.clone()).or_default() += i64::from(i32::from_be_bytes(lane.try_into()?));
+        }
+    }
+    for (asset, reading) in &registers {
+        assert_eq!(posted.get(asset).copied(), Some(reading.import_wh.0 - reading.export_wh.0), "{asset}");
+    }
+    for (site, site_report) in ground.scenario.sites.iter().zip(&report.sites) {
+        let net: i64 = site.assets.iter().filter_map(|a| posted.get(&a.id)).sum();
+        assert_eq!(net, site_report.import_wh.0 - site_report.export_wh.0, "{}", site.id);
+        for (_, asset, _) in site.evses() {
+            let delivered: WattHours =
+                report.sessions.iter().filter(|s| s.evse == asset.id).map(|s| s.delivered_wh).sum();
+            assert_eq!(posted.get(&asset.id).copied().unwrap_or_default(), delivered.0, "{}", asset.id);
+        }
+    }
+    Ok(())
+}
+
+/// From the journal: the newest reading of every meter, its signature checked.
+fn last_registers(ground: &Ground) -> Result<BTreeMap<String, Reading>> {
+    let (journal, keys) = (ground.journal()?, Keyring::local()?);
+    let mut select = journal.prepare("SELECT body FROM journal ORDER BY seq")?;
+    let mut registers: BTreeMap<String, Reading> = BTreeMap::new();
+    for body in select.query_map([], |row| row.get::<_, String>(0))? {
+        let entry: serde_json::Value = serde_json::from_str(&body?)?;
+        let Some(signed) = entry.get("Read") else { continue };
+        let signed: signing::SignedReading = serde_json::from_value(signed.clone())?;
+        let meter: Address = keys.meter_address(&signed.reading.asset)?;
+        assert_eq!(signing::reading_signer(&signed)?, meter, "signed by its own meter");
+        assert_eq!(signed.reading.context, Why::Interval);
+        registers.insert(signed.reading.asset.clone(), signed.reading);
+    }
+    Ok(registers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campus_and_a_street_keep_every_limit_and_equal_their_simulation() -> Result<()> {
+    for name in ["campus", "street"] {
+        let ground = Ground::new(name)?;
+        let summary = ground.run(&[])?;
+        assert_eq!((summary.settled, summary.limit_violations), (summary.sessions, 0), "{name}");
+        assert_eq!(summary.credit_accounted, summary.credit_supply, "{name}");
+        assert_eq!(ground.posted().await?, simulated(&ground.scenario), "{name}: run and simulate");
+    }
+    Ok(())
+}
+
+/// Random by a seed that is printed; PROVOLT_SEED gives it again.
+fn seed() -> Result<u64> {
+    let seed = match std::env::var("PROVOLT_SEED") {
+        Ok(text) => text.parse().context("PROVOLT_SEED: expected a number")?,
+        Err(_) => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(),
+    };
+    eprintln!("PROVOLT_SEED={seed}");
+    Ok(seed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_killed_ends_as_if_it_had_not_been() -> Result<()> {
+    let undisturbed = Ground::new("quickstart")?;
+    let expected = undisturbed.run(&[])?;
+    let length = undisturbed.journal_length();
+    let ground = Ground::new("quickstart")?;
+    let mut random = seed()?;
+    for round in 1..=3_usize {
+        // xorshift64*: any spread will do, and the seed names it.
+        random ^= random >> 12;
+        random ^= random << 25;
+        random ^= random >> 27;
+        let span = length / 4;
+        let at = round * span - span / 2 + usize::try_from(random % (span as u64))? / 2;
+        kill_at(&ground, at)?;
+    }
+    let summary = ground.run(&[])?;
+    assert_eq!(ground.wallets().await?, undisturbed.wallets().await?, "the same balances");
+    assert_eq!(ground.posted().await?, undisturbed.posted().await?, "the same setpoints, none posted twice");
+    let settled = ground.protocol().await?.sessions_settled(&SettledFilter::default()).await?;
+    assert_eq!(settled.len(), expected.sessions, "every session is billed once");
+    assert_eq!(Summary { wall_s: 0.0, ..summary }, Summary { wall_s: 0.0, ..expected });
+    chain_agrees(&ground, &ground.report()?).await?;
+    meters_agree(&ground, &ground.report()?).await
+}
+
+/// Starts the run and kills it, with no chance to tidy up, once its journal has `length` entries.
+fn kill_at(ground: &Ground, length: usize) -> Result<()> {
+    let mut child = ground.command(&[])?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let deadline = Instant::now() + DAY_DEADLINE;
+    while ground.journal_length() < length {
+        ensure!(child.try_wait()?.is_none(), "the run ended before entry {length}");
+        ensure!(Instant::now() < deadline, "the journal does not reach entry {length}");
+        std::thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faulty_charge_points_change_nothing() -> Result<()> {
+    let ground = Ground::new("quickstart")?;
+    let seed = seed()?.to_string();
+    let summary = ground.run(&["--faults", &seed])?;
+    assert_eq!((summary.settled, summary.limit_violations), (summary.sessions, 0));
+    assert_eq!(ground.posted().await?, simulated(&ground.scenario));
+    chain_agrees(&ground, &ground.report()?).await
+}
+
+#[test]
+fn nonsense_is_refused_by_file_line_and_column_before_anything_happens() -> Result<()> {
+    type Spoil = fn(&mut BTreeMap<String, String>);
+    fn edit(files: &mut BTreeMap<String, String>, file: &str, change: impl Fn(&str) -> String) {
+        let text = files.get(file).map(|t| change(t)).unwrap_or_default();
+        files.insert(file.to_owned(), text);
+    }
+    /// Replaces cell `column` of the first data line.
+    fn cell(text: &str, column: &str, value: &str) -> String {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let index = lines[0].split(',').position(|c| c == column).expect("a column of the file");
+        let mut cells: Vec<_> = lines[1].split(',').map(str::to_owned).collect();
+        cells[index] = value.to_owned();
+        lines[1] = cells.join(",");
+        lines.join("\n")
+    }
+    let cases: [(&str, Spoil, &[&str]); 10] = [
+        (
+            "missing column",
+            |f| edit(f, "sessions.csv", |t| t.replacen("energy_wh", "energy", 1)),
+            &["sessions.csv", "energy_wh"],
+        ),
+        (
+            "unknown group",
+            |f| edit(f, "sitemap.csv", |t| cell(t, "parent", "nowhere")),
+            &["sitemap.csv", "2", "parent", "nowhere"],
+        ),
+        (
+            "departure before arrival",
+            |f| edit(f, "sessions.csv", |t| cell(t, "departure", "2001-01-01T00:00:00Z")),
+            &["sessions.csv", "2", "departure"],
+        ),
+        (
+            "duplicate id",
+            |f| edit(f, "drivers.csv", |t| format!("{}\n{}\n", t.trim_end(), t.lines().nth(1).unwrap_or_default())),
+            &["drivers.csv", "driver"],
+        ),
+        (
+            "negative power",
+            |f| edit(f, "site.csv", |t| cell(t, "limit_import_w", "-5")),
+            &["site.csv", "2", "limit_import_w", "-5"],
+        ),
+        (
+            "NaN",
+            |f| edit(f, "signals.csv", |t| cell(t, "import_price_micro_per_kwh", "NaN")),
+            &["signals.csv", "2", "NaN"],
+        ),
+        (
+            "wrong time zone",
+            |f| edit(f, "site.csv", |t| cell(t, "time_zone", "Europe/Atlantis")),
+            &["site.csv", "2", "time_zone", "Europe/Atlantis"],
+        ),
+        ("empty file", |f| edit(f, "signals.csv", |_| String::new()), &["signals.csv"]),
+        (
+            "a 100 MB line",
+            |f| edit(f, "sessions.csv", |t| format!("{}\n{}", t.trim_end(), "x".repeat(100_000_000))),
+            &["sessions.csv", "line"],
+        ),
+        (
+            "cycle in the group tree",
+            |f| {
+                edit(f, "sitemap.csv", |t| {
+                    let site = t.lines().nth(1).and_then(|l| l.split(',').next()).unwrap_or_default();
+                    let columns = t.lines().next().unwrap_or_default().split(',').count();
+                    let group =
+                        |id: &str, parent: &str| format!("{site},group,{id},{parent}{}", ",".repeat(columns - 4));
+                    format!("{}\n{}\n{}\n", t.trim_end(), group("ring-a", "ring-b"), group("ring-b", "ring-a"))
+                });
+            },
+            &["sitemap.csv"],
+        ),
+    ];
+    for (name, spoil, expected) in cases {
+        let folder = tempfile::tempdir()?;
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(scenario_folder("quickstart"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "csv") {
+                let file = path.file_name().context("a file without name")?.to_string_lossy().into_owned();
+                files.insert(file, std::fs::read_to_string(&path)?);
+            }
+        }
+        spoil(&mut files);
+        let scenario = folder.path().join("spoiled");
+        std::fs::create_dir(&scenario)?;
+        for (file, text) in &files {
+            std::fs::write(scenario.join(file), text)?;
+        }
+        let state = folder.path().join("state");
+        let output = Command::new(binary("provolt")?).arg("run").arg(&scenario).arg("--state").arg(&state).output()?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {message}");
+        for word in expected {
+            assert!(message.contains(word), "{name}: {word:?} is missing in: {message}");
+        }
+        assert!(message.len() < 2_000, "{name}: a message of {} bytes", message.len());
+        assert!(!state.exists(), "{name}: something was written");
+    }
+    Ok(())
+}
+
+/// A CPO posts for a coming interval while the day runs: its setpoints win, are driven, and the rest is planned around them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cpos_own_setpoints_are_adopted() -> Result<()> {
+    let ground = Ground::new("quickstart")?;
+    let child = ground.command(&[])?.spawn()?;
+    let site = &ground.scenario.sites[0];
+    // Base load at its forecast, everything else at rest; 12:00 of the day is far enough ahead of a run that just began.
+    let chosen = ground.scenario.signals.first.plus(48);
+    let base = |asset: &optimizer::site::Asset| match asset.kind {
+        optimizer::site::AssetKind::BaseLoad => ground.scenario.signals.power_w[&asset.id][48],
+        _ => Watts::ZERO,
+    };
+    let lanes: Vec<Watts> = site.assets.iter().map(base).collect();
+    let csv = ground.folder.path().join("setpoints.csv");
+    let start = chrono::DateTime::from_timestamp(chosen.start().0, 0).context("a time")?.to_rfc3339();
+    let rows =
+        site.assets.iter().zip(&lanes).map(|(asset, power)| format!("{},{start},{},{power}\n", site.id, asset.id));
+    std::fs::write(&csv, format!("site,interval_start,asset,power_w\n{}", rows.collect::<String>()))?;
+    // The state folder has the contracts' addresses once the day may begin.
+    let deadline = Instant::now() + DAY_DEADLINE;
+    while ground.journal_length() == 0 {
+        ensure!(Instant::now() < deadline, "the day does not begin");
+        std::thread::sleep(POLL);
+    }
+    let mut submit = Command::new(binary("provolt")?);
+    submit.arg("submit").arg(&csv).args(["--rpc", ground.rpc(), "--as", &site.owner]);
+    let submitted = submit.arg("--deployment").arg(ground.state().join("deployment.json")).output()?;
+    ensure!(submitted.status.success(), "submit: {}", String::from_utf8_lossy(&submitted.stderr));
+    let output = wait(child)?;
+    ensure!(output.status.success(), "run: {}", String::from_utf8_lossy(&output.stderr));
+    let report = ground.report()?;
+    assert_eq!(report.sites[0].plans[48], optimizer::report::PlanNote::Cpo);
+    assert_eq!(report.sites[0].metered.evse_w[48], Watts::ZERO, "every EVSE was held at rest");
+    assert_eq!(ground.posted().await?[&(site.id.clone(), chosen.0)], lanes);
+    assert_eq!(report.sites[0].limit_violations, 0);
+    assert!(report.sessions.iter().all(|s| s.state == SessionStage::Settled));
+    chain_agrees(&ground, &report).await
+}

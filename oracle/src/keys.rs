@@ -1,6 +1,6 @@
 //! Keys: who signs what, and where the secrets come from.
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256, address, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -10,6 +10,19 @@ use std::path::Path;
 pub const LOCAL_CHAIN_ID: u64 = 31337;
 /// Anvil's first account, known to everybody.
 const ANVIL_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// The accounts that every Anvil funds, from the mnemonic that its documentation prints.
+const ANVIL_ACCOUNTS: [Address; 10] = [
+    address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
+    address!("70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+    address!("3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+    address!("90F79bf6EB2c4f870365E785982E1f101E93b906"),
+    address!("15d34AAf54267DB7D7c367839AAf71A00a2C6A65"),
+    address!("9965507D1a55bcC2695C58ba16FB37d819B0A4dc"),
+    address!("976EA74026E726554dB657fA54763abd0C3a0aa9"),
+    address!("14dC79964da2C08b23698B3D3cc7Ca32193d9955"),
+    address!("23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"),
+    address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"),
+];
 /// Seed of the local meters, drivers and owners: as public as Anvil's keys.
 const LOCAL_SEED: &str = "provolt local";
 
@@ -61,7 +74,7 @@ impl Keyring {
             .operator
             .parse()
             .map_err(|_| anyhow::anyhow!("{}: operator: expected a private key of 32 bytes in hex", path.display()))?;
-        let local = operator.to_bytes() == ANVIL_KEY.parse::<PrivateKeySigner>()?.to_bytes() || file.seed == LOCAL_SEED;
+        let local = ANVIL_ACCOUNTS.contains(&operator.address()) || file.seed == LOCAL_SEED;
         Ok(Self { operator, seed: keccak256(file.seed), local })
     }
 

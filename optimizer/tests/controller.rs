@@ -1,0 +1,183 @@
+//! What the controller does when something goes wrong: no plan, a bad plan, a refusing chain, repeated messages.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use optimizer::controller::{Action, Asked, Controller, Event};
+use optimizer::device::{Context, Reading};
+use optimizer::problem::Problem;
+use optimizer::report::{PlanNote, SessionStage};
+use optimizer::scenario::{self, Scenario};
+use optimizer::solve;
+use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const SESSION: &str = "0x01";
+
+fn quickstart() -> Scenario {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/scenarios/quickstart");
+    let files: BTreeMap<_, _> =
+        scenario::FILES.iter().map(|f| ((*f).to_owned(), std::fs::read(folder.join(f)).unwrap())).collect();
+    scenario::parse("quickstart", &files).unwrap().0
+}
+
+/// A controller at the cut for the second interval, with one car that came in the first.
+struct Bench {
+    controller: Controller,
+    evse: String,
+    lane: usize,
+    first: Interval,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let scenario = quickstart();
+        let (lane, asset, _) = scenario.sites[0].evses().next().unwrap();
+        let (evse, first) = (asset.id.clone(), scenario.signals.first);
+        let mut bench = Self { controller: Controller::new(scenario), evse, lane, first };
+        let asked = Asked {
+            session: SESSION.to_owned(),
+            driver: "driver".to_owned(),
+            evse: bench.evse.clone(),
+            energy_wh: WattHours(20_000),
+            departure: UnixTime(first.start().0 + 8 * 3600),
+            max_w: Watts(11_000),
+            price: MicroPerKwh(300_000),
+        };
+        assert!(bench.controller.handle(Event::Requested(asked)).is_empty());
+        let reading = bench.reading(60, 0, 1, Context::Begin);
+        assert!(bench.controller.handle(Event::Plugged { session: SESSION.to_owned(), reading }).is_empty());
+        bench
+    }
+
+    fn reading(&self, second: i64, import_wh: i64, counter: u64, context: Context) -> Reading {
+        Reading {
+            asset: self.evse.clone(),
+            import_wh: WattHours(import_wh),
+            export_wh: WattHours::ZERO,
+            time: UnixTime(self.first.start().0 + second),
+            counter,
+            context,
+        }
+    }
+
+    fn second(&self) -> Interval {
+        self.first.plus(1)
+    }
+
+    /// Cuts the facts: the session opens, and a plan is asked for.
+    fn cut(&mut self) -> Problem {
+        let actions = self.controller.handle(Event::Cut { interval: self.second() });
+        assert_eq!(actions[0], Action::Open { session: SESSION.to_owned() });
+        let Action::Solve { site: 0, problem } = &actions[1] else { panic!("{actions:?}") };
+        assert_eq!(problem.needs.len(), 1);
+        (**problem).clone()
+    }
+
+    fn note(&mut self) -> PlanNote {
+        self.controller.handle(Event::Ended { interval: self.first });
+        self.controller.handle(Event::Ended { interval: self.second() });
+        self.controller.report().sites[0].plans[1].clone()
+    }
+}
+
+fn posted(actions: &[Action]) -> Vec<Watts> {
+    let [Action::PostSetpoints { power_w, .. }] = actions else { panic!("{actions:?}") };
+    power_w.clone()
+}
+
+#[test]
+fn a_late_plan_falls_back_and_says_so() {
+    let mut bench = Bench::new();
+    bench.cut();
+    let interval = bench.second();
+    let late = Event::SolveFailed { site: 0, interval, reason: "too late".to_owned() };
+    let power_w = posted(&bench.controller.handle(late));
+    assert_eq!(power_w[bench.lane], Watts(11_000), "least laxity first charges the only car at once");
+    let drive = bench.controller.handle(Event::Posted { site: 0, interval });
+    assert_eq!(drive, [Action::Drive { site: 0, interval, power_w }]);
+    let PlanNote::Fallback(reason) = bench.note() else { panic!("not flagged") };
+    assert!(reason.contains("too late"), "{reason}");
+}
+
+#[test]
+fn a_plan_that_breaks_a_limit_is_never_posted() {
+    let mut bench = Bench::new();
+    let problem = bench.cut();
+    let mut schedule = solve::solve(&problem, 10_000).unwrap();
+    schedule.power_w[bench.lane][0] = Watts(300_000);
+    let interval = bench.second();
+    let power_w = posted(&bench.controller.handle(Event::Solved { site: 0, interval, schedule: Box::new(schedule) }));
+    assert!(power_w[bench.lane] <= Watts(11_000), "{power_w:?}");
+    bench.controller.handle(Event::Posted { site: 0, interval });
+    assert!(matches!(bench.note(), PlanNote::Fallback(reason) if reason.contains("breaks")));
+}
+
+#[test]
+fn a_refused_plan_lets_nothing_flow_but_a_cpos_own_wins() {
+    for cpo in [None, Some(Watts(4_200))] {
+        let mut bench = Bench::new();
+        let problem = bench.cut();
+        let interval = bench.second();
+        let schedule = Box::new(solve::solve(&problem, 10_000).unwrap());
+        let own = posted(&bench.controller.handle(Event::Solved { site: 0, interval, schedule }));
+        if let Some(power) = cpo {
+            let mut power_w = vec![Watts::ZERO; own.len()];
+            power_w[bench.lane] = power;
+            bench.controller.handle(Event::CpoPosted { site: 0, interval, power_w });
+        }
+        let refused = Event::PostRefused { site: 0, interval, reason: "AlreadyDispatched".to_owned() };
+        let actions = bench.controller.handle(refused);
+        let [Action::Drive { power_w, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+        assert_eq!(power_w[bench.lane], cpo.unwrap_or_default());
+        match bench.note() {
+            PlanNote::Cpo => assert!(cpo.is_some()),
+            PlanNote::Undispatched(reason) => assert!(cpo.is_none() && reason.contains("AlreadyDispatched")),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_session_that_the_chain_refuses_is_stopped_and_not_billed() {
+    let mut bench = Bench::new();
+    bench.cut();
+    let refused = Event::OpenRefused { session: SESSION.to_owned(), reason: "NonceUsed".to_owned() };
+    assert_eq!(bench.controller.handle(refused), [Action::Stop { session: SESSION.to_owned() }]);
+    let reading = bench.reading(900, 0, 2, Context::End);
+    bench.controller.handle(Event::Unplugged { session: SESSION.to_owned(), reading });
+    let actions = bench.controller.handle(Event::DayEnded);
+    assert!(actions.is_empty(), "{actions:?}");
+    let report = bench.controller.report();
+    assert_eq!(report.sessions[0].state, SessionStage::Refused);
+    assert_eq!(report.sessions[0].refusal.as_deref(), Some("NonceUsed"));
+    assert!(bench.controller.finished());
+}
+
+#[test]
+fn repeated_messages_change_nothing_and_one_bill_is_made() {
+    let mut bench = Bench::new();
+    bench.cut();
+    bench.controller.handle(Event::Opened { session: SESSION.to_owned() });
+    let begin = bench.reading(60, 0, 1, Context::Begin);
+    bench.controller.handle(Event::Plugged { session: SESSION.to_owned(), reading: begin });
+    for _ in 0..2 {
+        let metered = bench.reading(1_700, 2_500, 2, Context::Interval);
+        bench.controller.handle(Event::Metered(metered));
+    }
+    for _ in 0..2 {
+        let reading = bench.reading(1_750, 2_600, 3, Context::End);
+        bench.controller.handle(Event::Unplugged { session: SESSION.to_owned(), reading });
+    }
+    let mut actions = bench.controller.handle(Event::Ended { interval: bench.first });
+    actions.extend(bench.controller.handle(Event::Ended { interval: bench.second() }));
+    let bills = actions.iter().filter(|a| matches!(a, Action::Settle { .. })).count();
+    assert_eq!(bills, 1, "{actions:?}");
+    let settled = Event::Settled {
+        session: SESSION.to_owned(),
+        receipt: "0x02".to_owned(),
+        paid: Micro(780_000),
+        minted: Micro::ZERO,
+    };
+    bench.controller.handle(settled);
+    assert_eq!(bench.controller.report().sessions[0].delivered_wh, WattHours(2_600));
+}

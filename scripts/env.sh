@@ -3,7 +3,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/provolt/target}"
-# The programs themselves, not npm's wrappers around them: those exit with 0 whatever happens.
-for folder in "$PWD"/node_modules/@foundry-rs/*-*/bin; do PATH="$folder:$PATH"; done
-export PATH
 say() { printf '\n== %s\n' "$*" >&2; }
+# Installs what is missing and puts forge and anvil on the path: the programs themselves, not npm's wrappers around
+# them, which exit with 0 whatever happens.
+prepare() {
+  scripts/setup
+  for folder in "$PWD"/node_modules/@foundry-rs/*-*/bin; do PATH="$folder:$PATH"; done
+  export PATH
+}

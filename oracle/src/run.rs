@@ -100,11 +100,28 @@ pub async fn run_scenario(args: RunOptions, scenario: Scenario) -> Result<()> {
     let (mut stage, store) = Stage::open(folder, &args, scenario, pace).await?;
     let outcome = tokio::select! {
         outcome = day(&args, &keyring, &mut stage, store, pace) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = told_to_stop() => Err(anyhow::anyhow!("interrupted")),
     };
     stage.clear();
     let (report, totals, wall) = outcome?;
     present(&args, &stage.folder, &report, totals, wall)
+}
+
+/// Returns on Ctrl-C or SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Where no handler can be had, the signal ends the process by itself.
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn pace(args: &RunOptions) -> Result<Pace> {

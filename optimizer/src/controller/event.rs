@@ -1,0 +1,213 @@
+//! Everything that can happen, and everything to do about it, side by side.
+
+use crate::device::Reading;
+use crate::flexibility::Flexibility;
+use crate::problem::Problem;
+use crate::schedule::Schedule;
+use crate::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use serde::{Deserialize, Serialize};
+
+/// A driver's accepted request, as far as a plan needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Session id.
+    pub session: String,
+    /// Driver's name.
+    pub driver: String,
+    /// Clear-text id of the EVSE.
+    pub evse: String,
+    /// Energy wanted.
+    pub energy_wh: WattHours,
+    /// Departure declared.
+    pub departure: UnixTime,
+    /// Most power the car takes, by its driver's word.
+    pub max_w: Watts,
+    /// Price per kWh (0: charges free).
+    pub price: MicroPerKwh,
+}
+
+/// Everything that can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A driver's request was accepted.
+    Requested(Asked),
+    /// The car plugged in; the reading opens its session.
+    Plugged {
+        /// Session id.
+        session: String,
+        /// Register at the beginning.
+        reading: Reading,
+    },
+    /// A meter was read.
+    Metered(Reading),
+    /// The session ended; the reading closes it.
+    Unplugged {
+        /// Session id.
+        session: String,
+        /// Register at the end.
+        reading: Reading,
+    },
+    /// A CPO posted its own setpoints, by lane.
+    CpoPosted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Setpoints.
+        power_w: Vec<Watts>,
+    },
+    /// Every fact before the cut for this interval is in.
+    Cut {
+        /// The interval to plan.
+        interval: Interval,
+    },
+    /// A plan came back.
+    Solved {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// The plan.
+        schedule: Box<Schedule>,
+    },
+    /// No plan came back in time.
+    SolveFailed {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why.
+        reason: String,
+    },
+    /// The setpoints are on chain.
+    Posted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+    },
+    /// The chain refused the setpoints.
+    PostRefused {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why.
+        reason: String,
+    },
+    /// Every device has its command for the interval.
+    Driven {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+    },
+    /// The interval is over and every meter read at its end.
+    Ended {
+        /// The interval.
+        interval: Interval,
+    },
+    /// The readings are on chain, or the chain refused them.
+    ReadingsPosted {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Why they were refused.
+        refused: Option<String>,
+    },
+    /// The session is open on chain.
+    Opened {
+        /// Session id.
+        session: String,
+    },
+    /// The chain refused the session.
+    OpenRefused {
+        /// Session id.
+        session: String,
+        /// Why.
+        reason: String,
+    },
+    /// The session is billed.
+    Settled {
+        /// Session id.
+        session: String,
+        /// Receipt id.
+        receipt: String,
+        /// Amount paid.
+        paid: Micro,
+        /// Flexibility tokens minted.
+        minted: Micro,
+    },
+    /// The chain refused the bill.
+    SettleRefused {
+        /// Session id.
+        session: String,
+        /// Why.
+        reason: String,
+    },
+    /// The last interval is over: whoever is still plugged in ends here.
+    DayEnded,
+}
+
+/// Everything to do. Each action's outcome returns as the event named beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// → `Solved` or `SolveFailed`.
+    Solve {
+        /// Site index.
+        site: usize,
+        /// What to solve.
+        problem: Box<Problem>,
+    },
+    /// → `Posted` or `PostRefused`.
+    PostSetpoints {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// By lane.
+        power_w: Vec<Watts>,
+    },
+    /// → `Driven`.
+    Drive {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// By lane.
+        power_w: Vec<Watts>,
+    },
+    /// → `ReadingsPosted`.
+    PostReadings {
+        /// Site index.
+        site: usize,
+        /// Interval.
+        interval: Interval,
+        /// Energy of the interval by lane, import − export.
+        energy_wh: Vec<WattHours>,
+        /// The readings behind it, by lane; `None` where a meter was silent.
+        readings: Vec<Option<Reading>>,
+    },
+    /// → `Opened` or `OpenRefused`.
+    Open {
+        /// Session id.
+        session: String,
+    },
+    /// → `Unplugged`.
+    Stop {
+        /// Session id.
+        session: String,
+    },
+    /// → `Settled` or `SettleRefused`.
+    Settle {
+        /// Session id.
+        session: String,
+        /// Register at the beginning.
+        start: Reading,
+        /// Register at the end.
+        stop: Reading,
+        /// Off the baseline.
+        flexibility: Flexibility,
+    },
+}

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod clock;
 pub mod files;
 pub mod ocpp;
+pub mod process;
 pub mod store;
 
 #[cfg(test)]

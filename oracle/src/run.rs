@@ -8,7 +8,7 @@ use crate::keys::Keyring;
 use crate::ocpp::Points;
 use crate::store::Store;
 use crate::summary::{ChainTotals, Summary};
-use crate::{http, ocpp, page, table};
+use crate::{http, ocpp, page, process, table};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use optimizer::report::Report;
@@ -30,6 +30,9 @@ const CHAIN_BEFORE_S: i64 = 3600;
 /// What charge points and drivers said, waiting for the engine. Each sender waits for its own answer, so more than one
 /// message per connection is never under way.
 const QUEUE: usize = 1024;
+
+/// The other side of the sockets, a binary beside this one.
+const DEVICES: &str = "devices";
 
 /// Runs a day: plans, drives, meters and settles it.
 ///
@@ -97,31 +100,14 @@ pub async fn run_scenario(args: RunOptions, scenario: Scenario) -> Result<()> {
     let keyring = args.keys.as_deref().map_or_else(Keyring::local, Keyring::load)?;
     let folder = args.state.clone().unwrap_or_else(|| Path::new("run").join(&scenario.name));
     std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot create", folder.display()))?;
-    let (mut stage, store) = Stage::open(folder, &args, scenario, pace).await?;
+    let (mut stage, store) = Stage::open(folder, &args, &keyring, scenario, pace).await?;
     let outcome = tokio::select! {
         outcome = day(&args, &keyring, &mut stage, store, pace) => outcome,
-        () = told_to_stop() => Err(anyhow::anyhow!("interrupted")),
+        () = process::told_to_stop() => Err(anyhow::anyhow!("interrupted")),
     };
     stage.clear();
     let (report, totals, wall) = outcome?;
     present(&args, &stage.folder, &report, totals, wall)
-}
-
-/// Returns on Ctrl-C or SIGTERM.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    // Where no handler can be had, the signal ends the process by itself.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn pace(args: &RunOptions) -> Result<Pace> {
@@ -149,7 +135,13 @@ struct Stage {
 
 impl Stage {
     /// Takes up an unfinished run of the same scenario if its chain still answers; else starts afresh.
-    async fn open(folder: PathBuf, args: &RunOptions, scenario: Scenario, pace: Pace) -> Result<(Self, Store)> {
+    async fn open(
+        folder: PathBuf,
+        args: &RunOptions,
+        keyring: &Keyring,
+        scenario: Scenario,
+        pace: Pace,
+    ) -> Result<(Self, Store)> {
         let store = Store::open(&folder)?;
         let wanted = serde_json::to_string(&scenario)?;
         let pid = |key: &str| Ok::<_, anyhow::Error>(store.meta_get(key)?.and_then(|p| p.parse::<u32>().ok()));
@@ -162,7 +154,7 @@ impl Stage {
                 folder.display()
             );
             let rpc = store.meta_get("rpc")?.context("journal without the chain's address")?;
-            if answers(&rpc).await {
+            if Chain::connect(&rpc, keyring).await.is_ok() {
                 say(&format!("resuming the run in {}", folder.display()));
                 let used = store.meta_get("used_scenario")?.context("journal without its scenario")?;
                 let scenario = Arc::new(serde_json::from_str(&used).context("journal: scenario")?);
@@ -171,7 +163,7 @@ impl Stage {
             say(&format!("the chain of the unfinished run in {} is gone; starting afresh", folder.display()));
         }
         anvil.into_iter().try_for_each(anvil::kill)?;
-        devices.into_iter().try_for_each(end_devices)?;
+        devices.into_iter().try_for_each(|pid| process::end(pid, DEVICES))?;
         let store = store.reset()?;
         let scenario = if pace == Pace::Real { from_next_quarter(&scenario) } else { scenario };
         store.meta_set("scenario", &wanted)?;
@@ -216,17 +208,14 @@ impl Stage {
 
     /// Ends what this run started.
     fn clear(&mut self) {
-        let ended = self.devices.take().map_or(Ok(()), end_devices).and(self.anvil.take().map_or(Ok(()), anvil::kill));
+        let ended = self
+            .devices
+            .take()
+            .map_or(Ok(()), |pid| process::end(pid, DEVICES))
+            .and(self.anvil.take().map_or(Ok(()), anvil::kill));
         if let Err(error) = ended {
             say(&format!("warning: {error:#}"));
         }
-    }
-}
-
-async fn answers(rpc: &str) -> bool {
-    match Keyring::local() {
-        Ok(keys) => Chain::connect(rpc, &keys).await.is_ok(),
-        Err(_) => false,
     }
 }
 
@@ -236,7 +225,7 @@ fn from_next_quarter(scenario: &Scenario) -> Scenario {
 }
 
 fn spawn_devices(args: &RunOptions, folder: &Path, scenario: &Path, address: SocketAddr) -> Result<Child> {
-    let program = std::env::current_exe()?.with_file_name("devices");
+    let program = std::env::current_exe()?.with_file_name(DEVICES);
     ensure!(program.is_file(), "{}: missing; build it with `cargo build -p oracle`", program.display());
     let log_path = folder.join("devices.log");
     let log = std::fs::File::create(&log_path).with_context(|| format!("{}: cannot write", log_path.display()))?;
@@ -256,17 +245,6 @@ fn spawn_devices(args: &RunOptions, folder: &Path, scenario: &Path, address: Soc
         command.process_group(0);
     }
     command.spawn().with_context(|| format!("{}: does not run", program.display()))
-}
-
-/// Ends devices that this or an earlier run started; a process of the same id that is something else is left alone.
-fn end_devices(pid: u32) -> Result<()> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline"));
-    if Path::new("/proc/self").exists() && !line.is_ok_and(|l| String::from_utf8_lossy(&l).contains("devices")) {
-        return Ok(());
-    }
-    // It may have ended by itself meanwhile.
-    Command::new("kill").arg(pid.to_string()).stderr(Stdio::null()).status().context("kill")?;
-    Ok(())
 }
 
 type DayOutcome = (Report, ChainTotals, std::time::Duration);

@@ -460,3 +460,36 @@ async fn a_cpos_own_setpoints_are_adopted() -> Result<()> {
     assert!(report.sessions.iter().all(|s| s.state == SessionStage::Settled));
     chain_agrees(&ground, &report).await
 }
+
+/// With a key file and on a chain that is not local, a killed run must find its chain again by its own keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_on_a_foreign_chain_resumes() -> Result<()> {
+    let mut ground = Ground::new("quickstart")?;
+    let genesis = UnixTime(ground.scenario.signals.first.start().0 - 3600);
+    let log = ground.folder.path().join("foreign.log");
+    ground.anvil = Some(anvil::spawn(&anvil::Options { chain_id: 4242, ..anvil::Options::new(genesis, log) })?);
+    let operator = alloy::signers::local::PrivateKeySigner::random();
+    let params = serde_json::json!([operator.address(), "0x56bc75e2d63100000"]);
+    let fund = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": params});
+    reqwest::Client::new().post(ground.rpc()).json(&fund).send().await?.error_for_status()?;
+    let keys = ground.folder.path().join("keys.json");
+    let secrets = serde_json::json!({"operator": operator.to_bytes(), "seed": "a seed for this test only"});
+    std::fs::write(&keys, secrets.to_string())?;
+    Command::new("chmod").arg("600").arg(&keys).status()?;
+    let options = ["--keys", keys.to_str().context("a path in UTF-8")?];
+    let mut child = ground.command(&options)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let deadline = Instant::now() + DAY_DEADLINE;
+    while ground.journal_length() < 300 {
+        ensure!(child.try_wait()?.is_none() && Instant::now() < deadline, "the run does not reach entry 300");
+        std::thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    let output = wait(ground.command(&options)?.spawn()?)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("resuming"), "{said}");
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let summary: Summary = serde_json::from_str(out.lines().last().context("no output")?)?;
+    assert_eq!((summary.settled, summary.credit_accounted), (summary.sessions, summary.credit_supply));
+    Ok(())
+}

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use oracle::devices::{self, Config};
 use oracle::keys::Keyring;
+use oracle::process;
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -43,22 +44,5 @@ async fn main() -> Result<()> {
     let bytes = std::fs::read(&args.scenario).with_context(|| format!("{shown}: cannot read"))?;
     let scenario = serde_json::from_slice(&bytes).with_context(|| format!("{shown}: expected a scenario"))?;
     let config = Config { oracle: args.oracle, scenario, keyring, faults: args.faults, give_up };
-    devices::run(config, told_to_exit()).await
-}
-
-/// Returns on ctrl-C or SIGTERM.
-async fn told_to_exit() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        // Without the handler SIGTERM ends the process all the same, only less politely.
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
+    devices::run(config, process::told_to_stop()).await
 }

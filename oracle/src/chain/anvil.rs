@@ -1,6 +1,7 @@
 //! A local chain: Anvil as a child process whose clock the oracle drives.
 
 use crate::keys::LOCAL_CHAIN_ID;
+use crate::process;
 use anyhow::{Context, Result, bail};
 use optimizer::units::UnixTime;
 use std::fs::File;
@@ -98,22 +99,9 @@ pub fn spawn(options: &Options) -> Result<Anvil> {
     Ok(anvil)
 }
 
-/// Ends an Anvil that an earlier run left behind. Where the system can tell, a process of the same id that is no Anvil is
-/// left alone.
+/// Ends an Anvil that an earlier run left behind.
 pub fn kill(pid: u32) -> Result<()> {
-    let command_line = PathBuf::from(format!("/proc/{pid}/cmdline"));
-    if Path::new("/proc/self").exists() {
-        match std::fs::read(&command_line) {
-            Ok(line) if String::from_utf8_lossy(&line).contains("anvil") => {}
-            _ => return Ok(()),
-        }
-    }
-    let status = Command::new("kill").arg(pid.to_string()).stderr(Stdio::null()).status().context("kill")?;
-    // It may have ended by itself between the two lines.
-    if !status.success() && command_line.exists() {
-        bail!("anvil (process {pid}) cannot be ended");
-    }
-    Ok(())
+    process::end(pid, "anvil")
 }
 
 /// The child prints its port once it listens.

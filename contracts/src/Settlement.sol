@@ -2,247 +2,203 @@
 pragma solidity 0.8.36;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {
-    Asset,
-    AssetKind,
+    Amendment,
+    Bill,
     Flexibility,
     IAssetRegistry,
-    INTERVAL_S,
+    IBookings,
+    ICertificates,
     ISettlement,
     MeterReading,
-    ReadingContext,
+    OcmfKey,
+    OcmfRecord,
     Request,
-    RIGHT_SETTLE,
-    Session,
-    SessionState
+    SessionState,
+    SignedReading,
+    Tariff,
+    Terms
 } from "./IProtocol.sol";
+import {Wallets} from "./Wallets.sol";
+import {Amendments} from "./libraries/Amendments.sol";
+import {Bills} from "./libraries/Bills.sol";
+import {Claims} from "./libraries/Claims.sol";
 import {Hashes} from "./libraries/Hashes.sol";
+import {Ledger} from "./libraries/Ledger.sol";
+import {Billed, Place} from "./libraries/LedgerWords.sol";
+import {OcmfBills} from "./libraries/OcmfBills.sol";
+import {Openings} from "./libraries/Openings.sol";
+import {Readings} from "./libraries/Readings.sol";
 import {FlexibilityToken} from "./tokens/FlexibilityToken.sol";
 
 /// @title Settlement
-/// @notice Wallets, holds and bills. It has no administrator: money leaves a wallet by its owner's call or signature only.
-contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
-    using SafeERC20 for IERC20;
-    using SafeCast for uint256;
+/// @notice Holds, sessions and bills. It has no administrator and no proxy.
+///
+/// A session is kept as one word at a place of its EVSE: the hash of its terms, later of its terms and bill, the time and
+/// the state. Whoever acts on it presents what was hashed. Places are used again when their sessions are final, so that a
+/// session in steady state writes no new slot.
+///
+/// What calls nobody but the registry and its own bookings takes no lock; it must only not run while tokens move.
+contract Settlement is Wallets, Multicall {
+    using Ledger for Ledger.Books;
 
-    /// @dev A car may begin to charge while the request is still on its way: a chain that stalls for an hour shall not make
-    /// the session unbillable, and no longer, because the driver has signed nothing for the time before.
-    uint256 public constant MAX_OPEN_DELAY = 1 hours;
-    /// @dev What an oracle that was down has to catch up in, before the hold goes back.
-    uint256 public constant RECLAIM_GRACE = 1 days;
-    /// @dev Prices are per kilowatt-hour, registers in watt-hours.
-    uint256 private constant WH_PER_KWH = 1000;
-
-    /// @dev One slot. A threshold that no balance can reach is as good as any other.
-    struct Wallet {
-        uint128 balance;
-        uint128 threshold;
-    }
-
-    /// @dev `Session` without what its EVSE and its digest tell.
-    struct SessionRecord {
-        bytes32 evse;
-        address driver;
-        uint64 price;
-        uint32 energyWh;
-        address meterKey;
-        uint40 departure;
-        uint40 openedAt;
-        SessionState state;
-        uint128 held;
-    }
-
-    /// @dev The last session at an EVSE, which may be over, and the last registers billed there. Kept when a session ends,
-    /// so that the next one writes used slots only.
-    struct EvseRecord {
-        bytes32 lastSession;
-        uint64 billedCounter;
-        uint64 billedImportWh;
-        uint64 billedExportWh;
-    }
-
-    /// @dev What a settlement comes to.
-    struct Bill {
-        bytes32 id;
-        bytes32 site;
-        bytes32 receipt;
-        uint128 amount;
-        uint128 refund;
-    }
+    uint256 public constant MAX_STAY = Openings.MAX_STAY;
+    uint256 public constant RECLAIM_GRACE = Amendments.RECLAIM_GRACE;
+    uint256 public constant MAX_HOLD = Openings.MAX_HOLD;
+    uint256 public constant MAX_OPEN_DELAY = Bills.MAX_OPEN_DELAY;
+    uint256 public constant DISPUTE_WINDOW = Ledger.DISPUTE_WINDOW;
+    uint256 public constant MINT_GRACE = Ledger.MINT_GRACE;
+    uint256 public constant MAX_PLACES = Ledger.MAX_PLACES;
+    uint256 public constant MAX_READINGS = Readings.MAX_READINGS;
 
     IAssetRegistry public immutable registry;
-    IERC20 private immutable _credit;
+    ICertificates public immutable certificates;
+    IBookings private immutable _bookings;
     FlexibilityToken private immutable _flexibility;
+    uint256 private immutable _protocolFeeBps;
 
-    /// @inheritdoc ISettlement
-    /// @dev Opening, settling and reclaiming move money between wallets and holds, so only deposits and withdrawals count.
-    uint256 public accounted;
-
-    mapping(address account => Wallet) private _wallets;
-    mapping(bytes32 session => SessionRecord) private _sessions;
-    mapping(bytes32 evse => EvseRecord) private _evses;
-    /// @dev 256 nonces to a word.
-    mapping(address driver => mapping(uint256 word => uint256 bits)) private _nonces;
-
-    constructor(IAssetRegistry registry_, IERC20 credit_) EIP712("Provolt", "1") {
+    /// @param certificates_ Who knows whether schedules were certified; zero when nobody does, and then flexibility earns
+    /// nothing.
+    constructor(IAssetRegistry registry_, IERC20 credit_, ICertificates certificates_) Wallets(credit_) {
         registry = registry_;
-        _credit = credit_;
-        _flexibility = new FlexibilityToken(address(this));
+        certificates = certificates_;
+        _protocolFeeBps = registry_.protocolFeeBps();
+        // Their code is in the linked libraries: with it this contract's own would be too long to deploy.
+        _flexibility = Claims.deployToken(credit_);
+        _bookings = Openings.deployBookings(registry_);
     }
 
     /// @inheritdoc ISettlement
-    /// @dev The one function that calls out before it writes: what arrived is what counts. The guard keeps the token from
-    /// re-entering meanwhile, and views never show money that has not come.
-    function deposit(address account, uint256 amount) external nonReentrant {
-        require(amount > 0, ZeroAmount());
-
-        uint256 before = _credit.balanceOf(address(this));
-        _credit.safeTransferFrom(msg.sender, address(this), amount);
-        uint256 received = _credit.balanceOf(address(this)) - before;
-        require(received == amount, TransferMismatch(received, amount));
-
-        accounted += amount;
-        _wallets[account].balance += amount.toUint128();
-
-        emit Deposited(account, msg.sender, amount);
+    function openSession(Request calldata, Tariff calldata, bytes calldata)
+        external
+        nonReentrantView
+        returns (bytes32 session)
+    {
+        return Openings.open(_books, msg.data[4:], _domainSeparatorV4(), registry, _bookings);
     }
 
     /// @inheritdoc ISettlement
-    function withdraw(address to, uint256 amount) external nonReentrant {
-        Wallet storage wallet = _wallets[msg.sender];
-        require(amount > 0, ZeroAmount());
-        require(wallet.balance >= amount, InsufficientBalance(msg.sender, wallet.balance, amount));
-
-        accounted -= amount;
-        wallet.balance -= uint128(amount);
-
-        emit Withdrawn(msg.sender, to, amount);
-
-        _credit.safeTransfer(to, amount);
+    function amendFor(Terms calldata, Amendment calldata, bytes calldata) external nonReentrant {
+        Amendments.amend(_books, msg.data[4:], _domainSeparatorV4(), _bookings);
     }
 
     /// @inheritdoc ISettlement
-    function setLowBalanceThreshold(uint256 threshold) external {
-        _wallets[msg.sender].threshold = uint128(Math.min(threshold, type(uint128).max));
-
-        emit LowBalanceThresholdSet(msg.sender, threshold);
+    function keepOpen(Terms calldata, SignedReading calldata) external nonReentrant {
+        Amendments.keepOpen(_books, msg.data[4:], registry);
     }
 
     /// @inheritdoc ISettlement
-    function openSession(Request calldata request, bytes calldata signature)
+    function settle(Terms calldata presented, Tariff calldata tariff, SignedReading[] calldata readings)
+        external
+        nonReentrantView
+        returns (bytes32 receipt)
+    {
+        Terms memory terms = _books.active(presented);
+        Readings.Stay memory stay = Readings.stayOf(terms, tariff, readings);
+        return Bills.settle(_books, terms, tariff, stay, registry, _protocolFeeBps);
+    }
+
+    /// @inheritdoc ISettlement
+    function settleOcmf(Terms calldata, Tariff calldata, OcmfKey calldata, OcmfRecord[] calldata)
+        external
+        nonReentrantView
+        returns (bytes32 receipt)
+    {
+        return OcmfBills.settle(_books, msg.data[4:], registry, _protocolFeeBps);
+    }
+
+    /// @inheritdoc ISettlement
+    function dispute(Terms calldata, Bill calldata, Tariff calldata, SignedReading[] calldata) external nonReentrant {
+        Claims.dispute(_books, msg.data[4:], _protocolFeeBps);
+    }
+
+    /// @inheritdoc ISettlement
+    function disputeOcmf(Terms calldata, Bill calldata, Tariff calldata, OcmfKey calldata, OcmfRecord[] calldata)
         external
         nonReentrant
-        returns (bytes32 id)
     {
-        id = sessionId(request);
-        (uint64 price, bytes32 site) = _requireOffer(request);
-        require(registry.isAuthorised(site, msg.sender, RIGHT_SETTLE), NotAuthorised(site, msg.sender, RIGHT_SETTLE));
-        _requireDriver(id, request, signature);
-        require(block.timestamp <= request.validUntil, RequestExpired(request.validUntil, block.timestamp));
-        require(request.departure > block.timestamp, DeparturePassed(request.departure, block.timestamp));
-        bytes32 busy = openSessionAt(request.evse);
-        require(busy == 0, EvseBusy(request.evse, busy));
-        uint128 held = request.totalCeiling;
-        if (registry.site(site).owner == request.driver) (price, held) = (0, 0);
-        _useNonce(request.driver, request.nonce);
-
-        _hold(request.driver, held);
-        _evses[request.evse].lastSession = id;
-        _sessions[id] = SessionRecord({
-            evse: request.evse,
-            driver: request.driver,
-            price: price,
-            energyWh: request.energyWh,
-            meterKey: request.meterKey,
-            departure: request.departure,
-            openedAt: uint40(block.timestamp),
-            state: SessionState.Active,
-            held: held
-        });
-
-        emit SessionOpened(id, request.driver, request.evse, site, request, price, held);
+        OcmfBills.dispute(_books, msg.data[4:], _protocolFeeBps);
     }
 
     /// @inheritdoc ISettlement
-    function settle(
-        bytes32 id,
-        MeterReading calldata start,
-        bytes calldata startSignature,
-        MeterReading calldata stop,
-        bytes calldata stopSignature,
-        Flexibility calldata moved
-    ) external nonReentrant returns (bytes32 receipt) {
-        SessionRecord memory record = _sessions[id];
-        require(record.state == SessionState.Active, WrongState(id, record.state));
-        bytes32 site = _siteOf(record.evse);
-        require(registry.isAuthorised(site, msg.sender, RIGHT_SETTLE), NotAuthorised(site, msg.sender, RIGHT_SETTLE));
-        _requireReading(id, record, start, ReadingContext.Begin, startSignature);
-        _requireReading(id, record, stop, ReadingContext.End, stopSignature);
-        _requireProgress(id, record.evse, start, stop);
-        _requireTimes(id, record.openedAt, start, stop);
-        _requireBounded(id, start, stop, moved);
-
-        Bill memory bill = _bill(id, site, record, start, stop);
-        receipt = bill.receipt;
-        _sessions[id].state = SessionState.Settled;
-        _recordBilled(record.evse, stop);
-        _wallets[registry.site(site).owner].balance += bill.amount;
-        _wallets[record.driver].balance += bill.refund;
-
-        _emitSettled(bill, record, start, stop, moved);
+    function claimFlexibility(Terms calldata, Bill calldata, Flexibility calldata) external nonReentrant {
+        Claims.claimFlexibility(_books, msg.data[4:], registry, certificates);
     }
 
     /// @inheritdoc ISettlement
-    function reclaim(bytes32 id) external nonReentrant {
-        SessionRecord storage record = _sessions[id];
-        // The departure was in the future when the session was opened, so it is the later of the two.
-        uint256 from = record.departure + RECLAIM_GRACE;
-        require(record.state == SessionState.Active, WrongState(id, record.state));
-        require(block.timestamp >= from, TooSoonToReclaim(id, block.timestamp, from));
-
-        record.state = SessionState.Reclaimed;
-        _wallets[record.driver].balance += record.held;
-
-        emit SessionReclaimed(id, record.driver, record.held);
+    function mintReward(Terms calldata, Bill calldata) external nonReentrant {
+        Claims.mintReward(_books, msg.data[4:], registry, _flexibility);
     }
 
     /// @inheritdoc ISettlement
-    function balanceOf(address account) external view returns (uint256) {
-        return _wallets[account].balance;
+    function reclaim(Terms calldata) external nonReentrant {
+        Amendments.reclaim(_books, msg.data[4:]);
     }
 
     /// @inheritdoc ISettlement
-    function session(bytes32 id) external view returns (Session memory) {
-        SessionRecord memory record = _sessions[id];
-        return Session({
-            driver: record.driver,
-            evse: record.evse,
-            site: record.state == SessionState.None ? bytes32(0) : _siteOf(record.evse),
-            meterKey: record.meterKey,
-            price: record.price,
-            held: record.held,
-            energyWh: record.energyWh,
-            departure: record.departure,
-            openedAt: record.openedAt,
-            state: record.state
-        });
+    function claim(bytes32 site) external nonReentrant {
+        Claims.claim(_books, site, registry);
     }
 
     /// @inheritdoc ISettlement
-    function openSessionAt(bytes32 evse) public view returns (bytes32 id) {
-        id = _evses[evse].lastSession;
-        if (_sessions[id].state != SessionState.Active) id = 0;
+    function holdForBooking(address driver, uint128 amount) external {
+        _requireBookings();
+
+        _books.hold(driver, amount);
+
+        emit BookingHeld(driver, amount);
     }
 
     /// @inheritdoc ISettlement
-    function sessionId(Request calldata request) public view returns (bytes32) {
-        return _hashTypedDataV4(Hashes.structHash(request));
+    function releaseFromBooking(address driver, uint128 refund, bytes32 site, uint128 fee) external {
+        _requireBookings();
+
+        _books.release(driver, refund, site, fee);
+    }
+
+    /// @inheritdoc ISettlement
+    function openAt(bytes32 evse) external view returns (bool open, uint16 place) {
+        place = _books.cursors[evse].place;
+        open = _books.places[evse][place].state() == SessionState.Active;
+    }
+
+    /// @inheritdoc ISettlement
+    function placeAt(bytes32 evse, uint16 index)
+        external
+        view
+        returns (bytes26 commitment, uint40 time, SessionState state)
+    {
+        Place place = _books.places[evse][index];
+        return (place.commitment(), uint40(place.time()), place.state());
+    }
+
+    /// @inheritdoc ISettlement
+    function claimableOf(bytes32 site) external view returns (uint256 claimable, uint256 pending) {
+        return Claims.claimableOf(_books, site);
+    }
+
+    /// @inheritdoc ISettlement
+    function billedOf(bytes32 evse, bytes32 meter)
+        external
+        view
+        returns (uint64 importMilliWh, uint64 exportMilliWh, uint48 transactionCounter, uint48 fiscalCounter)
+    {
+        Billed billed = _books.billed[evse][meter];
+        importMilliWh = uint64(billed.importMilliWh());
+        exportMilliWh = uint64(billed.exportMilliWh());
+        transactionCounter = uint48(billed.transactionCounter());
+        fiscalCounter = uint48(billed.fiscalCounter());
+    }
+
+    /// @inheritdoc ISettlement
+    function flexibility() external view returns (address) {
+        return address(_flexibility);
+    }
+
+    /// @inheritdoc ISettlement
+    function bookings() external view returns (address) {
+        return address(_bookings);
     }
 
     /// @inheritdoc ISettlement
@@ -251,162 +207,16 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ISettlement
-    function credit() external view returns (address) {
-        return address(_credit);
+    function sessionId(Request calldata request) public view returns (bytes32) {
+        return _hashTypedDataV4(Hashes.structHash(request));
     }
 
     /// @inheritdoc ISettlement
-    function flexibility() external view returns (address) {
-        return address(_flexibility);
+    function amendmentHash(Amendment calldata amendment) public view returns (bytes32) {
+        return _hashTypedDataV4(Hashes.structHash(amendment));
     }
 
-    function _hold(address driver, uint128 held) private {
-        Wallet storage wallet = _wallets[driver];
-        uint128 balance = wallet.balance;
-        require(balance >= held, InsufficientBalance(driver, balance, held));
-        if (held == 0) return;
-
-        wallet.balance = balance - held;
-
-        if (balance - held < wallet.threshold) emit LowBalance(driver, balance - held, wallet.threshold);
-    }
-
-    function _useNonce(address driver, uint64 nonce) private {
-        uint256 bit = uint256(1) << (nonce % 256);
-        uint256 bits = _nonces[driver][nonce / 256];
-        require(bits & bit == 0, NonceUsed(driver, nonce));
-
-        _nonces[driver][nonce / 256] = bits | bit;
-    }
-
-    /// @dev On its own because the event has more members than the stack of `settle` has room for.
-    function _emitSettled(
-        Bill memory bill,
-        SessionRecord memory record,
-        MeterReading calldata start,
-        MeterReading calldata stop,
-        Flexibility calldata moved
-    ) private {
-        emit SessionSettled(
-            bill.id,
-            record.driver,
-            record.evse,
-            bill.receipt,
-            bill.site,
-            start,
-            stop,
-            record.price,
-            bill.amount,
-            bill.refund,
-            moved
-        );
-    }
-
-    function _recordBilled(bytes32 evse, MeterReading calldata stop) private {
-        EvseRecord storage billed = _evses[evse];
-        billed.billedCounter = stop.counter;
-        billed.billedImportWh = stop.importWh;
-        billed.billedExportWh = stop.exportWh;
-    }
-
-    /// @dev What the driver signed must be what the registry offers now.
-    function _requireOffer(Request calldata request) private view returns (uint64 price, bytes32 site) {
-        Asset memory evse;
-        (evse, site,) = registry.asset(request.evse);
-        price = evse.price;
-        bytes32 tariffHash = keccak256(abi.encode(price));
-        require(evse.kind == AssetKind.Evse, UnknownEvse(request.evse));
-        require(request.meterKey == evse.meterKey, MeterKeyChanged(request.evse, request.meterKey, evse.meterKey));
-        require(request.tariffHash == tariffHash, TariffChanged(request.evse, request.tariffHash, tariffHash));
-        require(price <= request.priceCeiling, PriceAboveCeiling(price, request.priceCeiling));
-    }
-
-    function _requireDriver(bytes32 id, Request calldata request, bytes calldata signature) private view {
-        (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(id, signature);
-        require(registry.isDriver(request.driver), UnregisteredDriver(request.driver));
-        require(err == ECDSA.RecoverError.NoError && signer == request.driver, BadRequestSignature(id, request.driver));
-    }
-
-    function _requireReading(
-        bytes32 id,
-        SessionRecord memory record,
-        MeterReading calldata reading,
-        ReadingContext context,
-        bytes calldata signature
-    ) private pure {
-        // A failed recovery names the zero address, which no registered key is.
-        (address signer,,) = ECDSA.tryRecoverCalldata(Hashes.digest(reading), signature);
-        require(reading.asset == record.evse, WrongMeter(id, reading.asset, record.evse));
-        require(reading.context == context, WrongContext(id, reading.context, context));
-        require(signer == record.meterKey, BadMeterSignature(id, signer, record.meterKey));
-    }
-
-    /// @dev Counters rise and registers never fall, within the session and from bill to bill.
-    function _requireProgress(bytes32 id, bytes32 evse, MeterReading calldata start, MeterReading calldata stop)
-        private
-        view
-    {
-        EvseRecord memory billed = _evses[evse];
-        require(start.counter > billed.billedCounter, CounterBackwards(id, start.counter, billed.billedCounter));
-        require(stop.counter > start.counter, CounterBackwards(id, stop.counter, start.counter));
-        _requireNotBelow(id, start.importWh, billed.billedImportWh);
-        _requireNotBelow(id, stop.importWh, start.importWh);
-        _requireNotBelow(id, start.exportWh, billed.billedExportWh);
-        _requireNotBelow(id, stop.exportWh, start.exportWh);
-    }
-
-    function _requireNotBelow(bytes32 id, uint64 register, uint64 previous) private pure {
-        require(register >= previous, RegisterBackwards(id, register, previous));
-    }
-
-    function _requireTimes(bytes32 id, uint40 openedAt, MeterReading calldata start, MeterReading calldata stop)
-        private
-        view
-    {
-        uint256 from = Math.saturatingSub(openedAt, MAX_OPEN_DELAY);
-        _requireWithin(id, start.time, from, block.timestamp);
-        _requireWithin(id, stop.time, start.time, block.timestamp);
-    }
-
-    function _requireWithin(bytes32 id, uint40 time, uint256 from, uint256 until) private pure {
-        require(time >= from && time <= until, OutsideSession(id, time, from, until));
-    }
-
-    /// @dev No more energy can have been moved than was drawn, nor by more intervals than the session touched.
-    function _requireBounded(
-        bytes32 id,
-        MeterReading calldata start,
-        MeterReading calldata stop,
-        Flexibility calldata moved
-    ) private pure {
-        uint256 energyWh = stop.importWh - start.importWh;
-        uint256 intervals = stop.time / INTERVAL_S - start.time / INTERVAL_S + 1;
-        require(!moved.certified, NoVerifier(id));
-        require(moved.activatedWh <= energyWh, TooMuchFlexibility(id, moved.activatedWh, energyWh));
-        require(
-            moved.displacedWhIntervals <= energyWh * intervals,
-            TooMuchFlexibility(id, moved.displacedWhIntervals, energyWh * intervals)
-        );
-    }
-
-    /// @dev Rounds down, in the driver's favour, and never above the hold.
-    function _bill(
-        bytes32 id,
-        bytes32 site,
-        SessionRecord memory record,
-        MeterReading calldata start,
-        MeterReading calldata stop
-    ) private pure returns (Bill memory bill) {
-        uint256 energyWh = stop.importWh - start.importWh;
-        bill.id = id;
-        bill.site = site;
-        bill.amount = uint128(Math.min(energyWh * record.price / WH_PER_KWH, record.held));
-        bill.refund = record.held - bill.amount;
-        bill.receipt =
-            keccak256(abi.encode(id, start.counter, stop.counter, start.importWh, stop.importWh, bill.amount));
-    }
-
-    function _siteOf(bytes32 evse) private view returns (bytes32 site) {
-        (, site,) = registry.asset(evse);
+    function _requireBookings() private view {
+        require(msg.sender == address(_bookings), NotBookings(msg.sender));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {AssetKind, IAssetRegistry} from "../IProtocol.sol";
 
 /// @title A site's groups and lanes as the code of a data contract
@@ -13,8 +14,10 @@ import {AssetKind, IAssetRegistry} from "../IProtocol.sol";
 /// |---|---|
 /// | 1 | zero (STOP), so that a call to the data does nothing |
 /// | 2, 2 | number of lanes N, number of groups G |
-/// | 16 · G | per group: first lane (2), end lane (2), import limit in W (4), export limit in W (4), zero (4) |
+/// | 12 · G | per group, for `Lanes.overLimit`: place of the sum before its first lane (2), before its end lane (2), least
+/// biased sum of its setpoints (4), greatest less least (4) |
 /// | 64 · ⌈N / 16⌉ | per 16 lanes: a word of least and a word of greatest setpoints, each a biased lane (see `Lanes`) |
+/// | 16 · G | per group: first lane (2), end lane (2), import limit in W (4), export limit in W (4), zero (4) |
 /// | 4 · N | per lane: kind (1), zero (1), rated power in 10 W (2) |
 ///
 /// Positions are computed unchecked: counts have 16 bits, so that no position has more than 23.
@@ -22,6 +25,7 @@ library Layout {
     /// @dev The STOP byte and the two counts.
     uint256 internal constant HEADER = 5;
     uint256 internal constant GROUP_BYTES = 16;
+    uint256 internal constant CHECK_BYTES = 12;
     uint256 internal constant LANE_BYTES = 4;
     /// @dev Lanes of two bytes that one word holds.
     uint256 internal constant LANES_PER_WORD = 16;
@@ -30,8 +34,8 @@ library Layout {
     /// @dev One lane unit.
     uint256 internal constant UNIT_W = 10;
 
-    /// @dev Sixteen biased zeros: both bounds of lanes that do not exist, which only zero meets.
-    uint256 private constant BIAS_WORD = 0x8000800080008000800080008000800080008000800080008000800080008000;
+    /// @dev What is added to a setpoint so that signed order becomes unsigned order.
+    uint256 internal constant BIAS = 0x8000;
 
     /// @dev Copies code of up to 64 kB behind these ten bytes to memory 0 and returns it:
     /// PUSH2 size, DUP1, PUSH1 10, PUSH0, CODECOPY, PUSH0, RETURN.
@@ -46,8 +50,9 @@ library Layout {
             hex"00",
             bytes2(uint16(kinds.length / LANE_BYTES)),
             bytes2(uint16(ranges.length / GROUP_BYTES)),
-            ranges,
+            _checks(ranges),
             _bounds(kinds),
+            ranges,
             kinds
         );
         bytes memory creation = bytes.concat(CREATION_HEAD, bytes2(uint16(data.length)), CREATION_TAIL, data);
@@ -57,10 +62,16 @@ library Layout {
         require(account != address(0), IAssetRegistry.LayoutNotStored(data.length));
     }
 
-    /// @notice Reads a stored layout; the address zero reads as a site without groups and lanes.
+    /// @notice Reads a stored layout; the address zero, which has no code, reads as a site without groups and lanes.
     function load(address account) internal view returns (bytes memory packed) {
-        if (account == address(0)) return new bytes(HEADER);
-        return account.code;
+        assembly ("memory-safe") {
+            let size := extcodesize(account)
+            packed := mload(0x40)
+            mstore(packed, size)
+            mstore(add(packed, 32), 0)
+            extcodecopy(account, add(packed, 32), 0, size)
+            mstore(0x40, and(add(packed, add(size, 95)), not(31)))
+        }
     }
 
     function laneCount(bytes memory packed) internal pure returns (uint256) {
@@ -73,13 +84,19 @@ library Layout {
 
     function boundsAt(bytes memory packed) internal pure returns (uint256) {
         unchecked {
-            return HEADER + GROUP_BYTES * groupCount(packed);
+            return HEADER + CHECK_BYTES * groupCount(packed);
+        }
+    }
+
+    function rangesAt(bytes memory packed) internal pure returns (uint256) {
+        unchecked {
+            return boundsAt(packed) + BOUNDS_BYTES * _words(laneCount(packed));
         }
     }
 
     function kindsAt(bytes memory packed) internal pure returns (uint256) {
         unchecked {
-            return boundsAt(packed) + BOUNDS_BYTES * _words(laneCount(packed));
+            return rangesAt(packed) + GROUP_BYTES * groupCount(packed);
         }
     }
 
@@ -91,11 +108,12 @@ library Layout {
     {
         uint256 rangesLength = GROUP_BYTES * groupCount(packed);
         uint256 kindsLength = LANE_BYTES * laneCount(packed);
+        uint256 rangesFrom = rangesAt(packed);
         uint256 kindsFrom = kindsAt(packed);
         ranges = new bytes(rangesLength + GROUP_BYTES * moreGroups);
         kinds = new bytes(kindsLength + LANE_BYTES * moreLanes);
         assembly ("memory-safe") {
-            mcopy(add(ranges, 32), add(packed, add(32, HEADER)), rangesLength)
+            mcopy(add(ranges, 32), add(packed, add(32, rangesFrom)), rangesLength)
             mcopy(add(kinds, 32), add(packed, add(32, kindsFrom)), kindsLength)
         }
     }
@@ -106,8 +124,9 @@ library Layout {
         pure
         returns (uint256 first, uint256 end, int256 limitImportW, int256 limitExportW)
     {
+        uint256 rangesFrom = rangesAt(packed);
         assembly ("memory-safe") {
-            let word := mload(add(packed, add(add(32, HEADER), mul(index, GROUP_BYTES))))
+            let word := mload(add(packed, add(add(32, rangesFrom), mul(index, GROUP_BYTES))))
             first := shr(240, word)
             end := and(shr(224, word), 0xffff)
             limitImportW := and(shr(192, word), 0xffffffff)
@@ -167,14 +186,37 @@ library Layout {
         }
     }
 
-    /// @dev Least and greatest setpoints of every lane, biased, from kind and rating.
+    /// @notice Where `Lanes.scan` leaves the sum of all lanes before `lane`: per 16 lanes one word for the even and one for
+    /// the odd of them.
+    function sumOffset(uint256 lane) internal pure returns (uint256) {
+        return 64 * (lane / LANES_PER_WORD) + 32 * (lane % 2) + 4 * (lane % LANES_PER_WORD / 2);
+    }
+
+    /// @dev The limits of every group in lane units, as bounds of the difference of two biased sums.
+    function _checks(bytes memory ranges) private pure returns (bytes memory checks) {
+        uint256 groups = ranges.length / GROUP_BYTES;
+        checks = new bytes(CHECK_BYTES * groups);
+        for (uint256 i; i < groups; ++i) {
+            uint256 first = read16(ranges, GROUP_BYTES * i);
+            uint256 end = read16(ranges, GROUP_BYTES * i + 2);
+            uint256 zero = BIAS * (end - first);
+            uint256 least = Math.saturatingSub(zero, read32(ranges, GROUP_BYTES * i + 8) / UNIT_W);
+            uint256 greatest = zero + read32(ranges, GROUP_BYTES * i + 4) / UNIT_W;
+            write32(checks, CHECK_BYTES * i, (sumOffset(first) << 16) | sumOffset(end));
+            write32(checks, CHECK_BYTES * i + 4, least);
+            write32(checks, CHECK_BYTES * i + 8, greatest - least);
+        }
+    }
+
+    /// @dev Least and greatest setpoints of every lane, biased, from kind and rating. Lanes that do not exist have none, so
+    /// that whatever follows a batch in calldata meets them.
     function _bounds(bytes memory kinds) private pure returns (bytes memory bounds) {
         uint256 lanes = kinds.length / LANE_BYTES;
         uint256 words = _words(lanes);
         bounds = new bytes(BOUNDS_BYTES * words);
         for (uint256 word; word < words; ++word) {
-            uint256 least = BIAS_WORD;
-            uint256 greatest = BIAS_WORD;
+            uint256 least;
+            uint256 greatest = type(uint256).max;
             for (uint256 i; i < LANES_PER_WORD; ++i) {
                 uint256 lane = LANES_PER_WORD * word + i;
                 if (lane == lanes) break;
@@ -182,8 +224,8 @@ library Layout {
                 AssetKind kind = AssetKind(entry >> 24);
                 uint256 shift = 240 - 16 * i;
                 // A rating is at most 0x7fff, so neither bound leaves its lane.
-                if (mayFeed(kind)) least -= (entry & 0xffff) << shift;
-                if (mayDraw(kind)) greatest += (entry & 0xffff) << shift;
+                least |= (mayFeed(kind) ? BIAS - (entry & 0xffff) : BIAS) << shift;
+                greatest ^= (mayDraw(kind) ? BIAS - 1 - (entry & 0xffff) : BIAS - 1) << shift;
             }
             assembly ("memory-safe") {
                 let to := add(bounds, add(32, mul(word, BOUNDS_BYTES)))

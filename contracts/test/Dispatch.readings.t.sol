@@ -33,7 +33,7 @@ contract DispatchReadingsTest is BaseTest {
     }
 
     function test_postReadings(bytes32 root, uint256 time) public {
-        vm.warp(bound(time, OVER, type(uint40).max));
+        vm.warp(bound(time, OVER, OVER + 1 days - 1));
         bytes memory lanes = _readings(_soundReadings());
         bytes32 step = keccak256(abi.encode(2, SITE, NEXT, keccak256(lanes), root));
         bytes32 chained = keccak256(abi.encode(dispatch.history(SITE), step));
@@ -80,6 +80,29 @@ contract DispatchReadingsTest is BaseTest {
         assertEq(uint8(dispatch.stateOf(SITE, NEXT)), uint8(IntervalState.Metered), "state");
     }
 
+    function test_boundary_lastSecondOfTheDayAfter() public {
+        vm.warp(OVER + 1 days - 1);
+        _meter(NEXT);
+        assertEq(uint8(dispatch.stateOf(SITE, NEXT)), uint8(IntervalState.Metered), "state");
+    }
+
+    function test_revert_TooLate_aDayAfterTheInterval() public {
+        vm.warp(OVER + 1 days);
+        _expectRevert(
+            NEXT,
+            _readings(_soundReadings()),
+            abi.encodeWithSelector(IDispatch.TooLate.selector, SITE, NEXT, OVER + 1 days)
+        );
+    }
+
+    function test_revert_TooLate(uint256 time) public {
+        time = bound(time, OVER + 1 days, type(uint40).max);
+        vm.warp(time);
+        _expectRevert(
+            NEXT, _readings(_soundReadings()), abi.encodeWithSelector(IDispatch.TooLate.selector, SITE, NEXT, time)
+        );
+    }
+
     function test_revert_TooEarly_lastIntervalOfAll() public {
         uint256 time = uint256(type(uint32).max) * INTERVAL_S;
         vm.warp(time);
@@ -90,7 +113,7 @@ contract DispatchReadingsTest is BaseTest {
     }
 
     function test_revert_NotDispatched(uint32 interval) public {
-        interval = uint32(bound(interval, 0, FIRST));
+        interval = uint32(bound(interval, FIRST - 94, FIRST));
         _expectRevert(
             interval,
             _readings(_soundReadings()),
@@ -149,10 +172,10 @@ contract DispatchReadingsTest is BaseTest {
         }
     }
 
-    /// @dev An interval that takes the place of one 256 before it starts from nothing, and the old one is forgotten.
+    /// @dev An interval that takes the place of one 512 before it starts from nothing, and the old one is forgotten.
     function test_ring_wrapForgetsTheOlderInterval() public {
         _meter(NEXT);
-        uint32 later = NEXT + 256;
+        uint32 later = NEXT + 512;
         vm.warp((uint256(later) - 1) * INTERVAL_S);
         assertEq(uint8(dispatch.stateOf(SITE, later)), uint8(IntervalState.Open), "not the older one's state");
         _dispatch(later);
@@ -161,7 +184,7 @@ contract DispatchReadingsTest is BaseTest {
     }
 
     function test_ring_forgottenIntervalCannotBePostedAgain() public {
-        uint32 later = NEXT + 256;
+        uint32 later = NEXT + 512;
         vm.warp((uint256(later) - 96) * INTERVAL_S);
         _dispatch(later);
         bytes memory lanes = _setpoints(_soundSetpoints());
@@ -169,8 +192,22 @@ contract DispatchReadingsTest is BaseTest {
         vm.prank(oracle);
         dispatch.postSetpoints(SITE, NEXT, lanes, 0);
         _expectRevert(
-            NEXT, _readings(_soundReadings()), abi.encodeWithSelector(IDispatch.NotDispatched.selector, SITE, NEXT)
+            NEXT,
+            _readings(_soundReadings()),
+            abi.encodeWithSelector(IDispatch.TooLate.selector, SITE, NEXT, block.timestamp)
         );
+    }
+
+    /// @dev Whatever can still be posted or disputed is remembered.
+    function test_ring_remembersUntilTheDisputeWindowIsOver() public {
+        _meter(NEXT);
+        uint256 until = OVER + (dispatch.METERING_WINDOW() + dispatch.READING_DISPUTE_WINDOW()) * INTERVAL_S;
+        vm.warp(until - 1);
+        uint32 farthest = uint32(block.timestamp / INTERVAL_S + dispatch.SETPOINT_AHEAD());
+        for (uint32 interval = farthest - 95; interval <= farthest; ++interval) {
+            _dispatch(interval);
+        }
+        assertEq(uint8(dispatch.stateOf(SITE, NEXT)), uint8(IntervalState.Metered), "remembered");
     }
 
     /// @dev Whatever was posted when, an interval's state is its own.
@@ -182,7 +219,7 @@ contract DispatchReadingsTest is BaseTest {
             assertEq(uint8(dispatch.stateOf(SITE, interval)), uint8(IntervalState.Open), "before");
             _dispatch(interval);
             assertEq(uint8(dispatch.stateOf(SITE, interval)), uint8(IntervalState.Dispatched), "after");
-            assertEq(uint8(dispatch.stateOf(SITE, interval + 256)), uint8(IntervalState.Open), "next in its place");
+            assertEq(uint8(dispatch.stateOf(SITE, interval + 512)), uint8(IntervalState.Open), "next in its place");
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import {Dispatch} from "../src/Dispatch.sol";
 import "../src/IProtocol.sol";
 import {BaseTest} from "./BaseTest.sol";
 
@@ -109,6 +110,34 @@ contract DispatchSetpointsTest is BaseTest {
         vm.expectRevert(abi.encodeWithSelector(IDispatch.TooEarly.selector, SITE, interval, START));
         vm.prank(oracle);
         dispatch.postSetpoints(SITE, interval, lanes, 0);
+    }
+
+    /// @dev The horizon moves with the running interval, not with the second.
+    function test_boundary_lastSecondBeforeTheHorizonMoves() public {
+        uint32 farthest = FIRST + 97;
+        bytes memory lanes = _setpoints(_soundSetpoints());
+        vm.warp(START + INTERVAL_S - 1);
+        vm.expectRevert(abi.encodeWithSelector(IDispatch.TooEarly.selector, SITE, farthest, START + INTERVAL_S - 1));
+        vm.prank(oracle);
+        dispatch.postSetpoints(SITE, farthest, lanes, 0);
+        vm.warp(START + INTERVAL_S);
+        _post(farthest, _soundSetpoints());
+        assertEq(uint8(dispatch.stateOf(SITE, farthest)), uint8(IntervalState.Dispatched), "state");
+    }
+
+    /// @dev Whoever fills the batch's last calldata word up, and goes on behind it, changes nothing of what is posted.
+    function test_postSetpoints_whateverFollowsInCalldata(bytes16 padding, bytes memory rest) public {
+        bytes memory lanes = _setpoints(_soundSetpoints());
+        bytes memory data = abi.encodeCall(dispatch.postSetpoints, (SITE, NEXT, lanes, 0));
+        for (uint256 i; i < 16; ++i) {
+            data[data.length - 16 + i] = padding[i];
+        }
+        bytes32 step = keccak256(abi.encode(1, SITE, NEXT, keccak256(lanes), bytes32(0)));
+        vm.expectEmit(address(dispatch));
+        emit IDispatch.SetpointsPosted(SITE, NEXT, oracle, lanes, 0, keccak256(abi.encode(bytes32(0), step)));
+        vm.prank(oracle);
+        (bool done,) = address(dispatch).call(bytes.concat(data, rest));
+        assertTrue(done, "posted");
     }
 
     function test_revert_AlreadyDispatched() public {

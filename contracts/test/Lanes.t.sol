@@ -13,15 +13,32 @@ contract LanesHarness {
     }
 
     function withinBounds(bytes calldata data, uint256 length, address layoutAt) external view returns (bool) {
-        return Lanes.withinBounds(data[:length], Layout.load(layoutAt));
+        (bool within,) = Lanes.scan(data[:length], Layout.load(layoutAt));
+        return within;
     }
 
     function signsAllowed(bytes calldata data, uint256 length, address layoutAt) external view returns (bool) {
         return Lanes.signsAllowed(data[:length], Layout.load(layoutAt));
     }
 
-    function sum(bytes calldata data, uint256 first, uint256 end) external pure returns (int256) {
-        return Lanes.sum(data, first, end);
+    /// @dev Every group that is not within its limits, in order.
+    function overLimit(bytes calldata data, uint256 length, address layoutAt)
+        external
+        view
+        returns (uint256[] memory found, uint256 count)
+    {
+        bytes memory packed = Layout.load(layoutAt);
+        (, uint256 sums) = Lanes.scan(data[:length], packed);
+        uint256 groups = Layout.groupCount(packed);
+        found = new uint256[](groups);
+        for (uint256 i = Lanes.overLimit(packed, sums, 0); i < groups; i = Lanes.overLimit(packed, sums, i + 1)) {
+            found[count++] = i;
+        }
+    }
+
+    function load(address layoutAt) external view returns (uint256 lanes, uint256 groups) {
+        bytes memory packed = Layout.load(layoutAt);
+        return (Layout.laneCount(packed), Layout.groupCount(packed));
     }
 
     function setpoint(bytes calldata data, uint256 lane) external pure returns (int256) {
@@ -116,28 +133,110 @@ contract LanesTest is Test {
         assertFalse(harness.withinBounds(data, 64, layoutAt), "one above");
     }
 
-    function test_sum(bytes memory data, uint256 first, uint256 end) public view {
-        uint256 lanes = data.length / 2;
-        end = bound(end, 0, lanes);
-        first = bound(first, 0, end);
-        int256 expected;
-        for (uint256 i = first; i < end; ++i) {
-            expected += int16(uint16(bytes2(bytes.concat(data[2 * i], data[2 * i + 1]))));
-        }
-        assertEq(harness.sum(data, first, end), expected, "sum");
+    struct Range {
+        uint256 parent;
+        uint256 first;
+        uint256 end;
+        int256 limitImportW;
+        int256 limitExportW;
     }
 
-    function test_sum_extremesOfTheLargestSite() public view {
-        bytes memory data = new bytes(2048);
-        assertEq(harness.sum(data, 0, 1024), 0, "zero");
-        for (uint256 i; i < 2048; i += 2) {
-            (data[i], data[i + 1]) = (0x80, 0x00);
+    /// @dev A tree in preorder, each group with some lanes of its own, and random ones of any value.
+    function _tree(uint256 seed, uint256 groups, uint256 lanes)
+        private
+        pure
+        returns (Range[] memory tree, int256[] memory values)
+    {
+        tree = new Range[](groups);
+        values = new int256[](lanes);
+        uint256 lane;
+        for (uint256 i; i < groups; ++i) {
+            uint256 dice = _dice(seed, i);
+            uint256 parent = i == 0 ? 0 : i - 1;
+            for (uint256 up = dice % 4; up > 0; --up) {
+                parent = tree[parent].parent;
+            }
+            tree[i].parent = parent;
+            uint256 until = i == groups - 1 ? lanes : lane + (dice >> 8) % (2 * (lanes - lane) / (groups - i) + 1);
+            for (; lane < until; ++lane) {
+                values[lane] = int16(uint16(_dice(~seed, lane)));
+                if (seed % 3 == 0) values[lane] = seed % 2 == 0 ? int256(type(int16).max) : type(int16).min;
+                for (uint256 g = i;; g = tree[g].parent) {
+                    if (tree[g].end == 0) tree[g].first = lane;
+                    tree[g].end = lane + 1;
+                    if (g == 0) break;
+                }
+            }
         }
-        assertEq(harness.sum(data, 0, 1024), -1024 * 32_768, "least");
-        for (uint256 i; i < 2048; i += 2) {
-            (data[i], data[i + 1]) = (0x7f, 0xff);
+    }
+
+    /// @dev Limits at, just inside and just outside of what a group holds, or far away.
+    function _limit(uint256 dice, int256 heldW) private pure returns (int256) {
+        if (heldW < 0) heldW = 0;
+        if (dice % 8 == 0) return 0;
+        if (dice % 8 == 1) return int256(uint256(type(uint32).max));
+        int256 limitW = heldW + int256((dice >> 8) % 21) - 10;
+        return limitW < 0 ? int256(0) : limitW;
+    }
+
+    function _heldW(Range memory range, int256[] memory values) private pure returns (int256 heldW) {
+        for (uint256 lane = range.first; lane < range.end; ++lane) {
+            heldW += 10 * values[lane];
         }
-        assertEq(harness.sum(data, 0, 1024), 1024 * 32_767, "greatest");
+    }
+
+    /// @dev Parallel sums over nested groups against a plain loop over each group's lanes.
+    function test_overLimit_findsWhatAPlainLoopFinds(uint256 seed, uint256 groups, uint256 lanes, bytes32 rest) public {
+        groups = bound(groups, 1, 64);
+        lanes = bound(lanes, 1, 1024);
+        (Range[] memory tree, int256[] memory values) = _tree(seed, groups, lanes);
+        bytes memory ranges;
+        uint256[] memory expected = new uint256[](groups);
+        uint256 expectedCount;
+        for (uint256 i; i < groups; ++i) {
+            int256 heldW = _heldW(tree[i], values);
+            uint32 limitImportW = uint32(uint256(_limit(_dice(seed ^ 1, i), heldW)));
+            uint32 limitExportW = uint32(uint256(_limit(_dice(seed ^ 2, i), -heldW)));
+            if (heldW > int256(uint256(limitImportW)) || heldW < -int256(uint256(limitExportW))) {
+                expected[expectedCount++] = i;
+            }
+            bytes memory range = abi.encodePacked(uint16(tree[i].first), uint16(tree[i].end));
+            ranges = bytes.concat(ranges, range, abi.encodePacked(limitImportW, limitExportW, uint32(0)));
+        }
+        address layoutAt = harness.store(ranges, new bytes(4 * lanes));
+        bytes memory data = new bytes(2 * lanes);
+        for (uint256 i; i < lanes; ++i) {
+            uint16 lane = uint16(int16(values[i]));
+            (data[2 * i], data[2 * i + 1]) = (bytes1(uint8(lane >> 8)), bytes1(uint8(lane)));
+        }
+        (uint256[] memory found, uint256 count) = harness.overLimit(bytes.concat(data, rest), 2 * lanes, layoutAt);
+        assertEq(count, expectedCount, "how many");
+        assertEq(found, expected, "which");
+    }
+
+    /// @dev Every range of lanes, odd and even at both ends, within a word and across words.
+    function test_overLimit_everyRange(uint256 seed, uint256 first, uint256 end) public {
+        end = bound(end, 1, 64);
+        first = bound(first, 0, end - 1);
+        bytes memory data = _bytes(seed, 128);
+        int256 heldW;
+        for (uint256 i = first; i < end; ++i) {
+            heldW += 10 * harness.setpoint(data, i);
+        }
+        vm.assume(heldW != 0);
+        uint32 magnitude = uint32(uint256(heldW < 0 ? -heldW : heldW));
+        assertEq(_overAlone(data, first, end, magnitude), 0, "at the limit");
+        assertEq(_overAlone(data, first, end, magnitude - 1), 1, "above the limit");
+    }
+
+    function _overAlone(bytes memory data, uint256 first, uint256 end, uint32 limitW) private returns (uint256 count) {
+        bytes memory range = abi.encodePacked(uint16(first), uint16(end), limitW, limitW, uint32(0));
+        (, count) = harness.overLimit(data, data.length, harness.store(range, new bytes(256)));
+    }
+
+    function test_layout_ofNobodyHasNoLanes() public view {
+        (uint256 lanes, uint256 groups) = harness.load(address(0));
+        assertEq(lanes + groups, 0, "empty");
     }
 
     function test_signsAllowed(uint256 seed, uint256 lanes, bytes32 rest) public {
@@ -169,6 +268,9 @@ contract LanesTest is Test {
         for (uint256 i; i < kinds.length; i += 4) {
             (kinds[i], kinds[i + 2]) = (kinds[i] & 0x03, kinds[i + 2] & 0x7f);
         }
+        for (uint256 i; i < ranges.length; i += 16) {
+            (ranges[i], ranges[i + 2]) = (0x00, 0x01);
+        }
         (bytes memory readRanges, bytes memory readKinds) = harness.roundTrip(ranges, kinds);
         assertEq(readRanges, ranges, "ranges");
         assertEq(readKinds, kinds, "kinds");
@@ -183,16 +285,17 @@ contract LanesTest is Test {
 
     /// @dev The STOP byte keeps anybody from running a layout as a program.
     function test_layout_codeDoesNothing(bytes memory call) public {
-        address layoutAt = harness.store(hex"ff112233445566778899aabbccddeeff", "");
+        address layoutAt = harness.store(hex"0011002233445566778899aabbccddee", "");
         assertEq(layoutAt.code[0], 0x00, "STOP");
         (bool done, bytes memory answer) = layoutAt.call(call);
         assertTrue(done, "stops");
         assertEq(answer.length, 0, "answers nothing");
     }
 
-    /// @dev 1.5 million gas do not pay for 9,605 bytes of code at 200 each.
+    /// @dev An account whose nonce cannot rise creates nothing (EIP-2681).
     function test_revert_LayoutNotStored() public {
-        vm.expectRevert(abi.encodeWithSelector(IAssetRegistry.LayoutNotStored.selector, 16 * 600 + 5));
-        harness.store{gas: 1_500_000}(new bytes(16 * 600), "");
+        vm.setNonceUnsafe(address(harness), type(uint64).max);
+        vm.expectRevert(abi.encodeWithSelector(IAssetRegistry.LayoutNotStored.selector, 16 + 12 + 5));
+        harness.store(new bytes(16), "");
     }
 }

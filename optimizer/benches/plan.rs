@@ -1,127 +1,143 @@
-//! What a plan costs in time: `solve` + `check` against the plain linear program of the same car park, as one would
-//! write it with good_lp, without rounding, marginal prices or a look at the result. Cars stay for about 30 intervals.
+//! What a plan costs in time, each beside the plain linear program of the same car park, as one would write it with
+//! good_lp, without rounding, marginal prices or a look at the result. Cars stay for about 30 intervals.
 //!
-//! Estimates: `target/criterion/plan/{plain,solve_check,fallback}/<cars>/new/estimates.json`; ratios are printed.
+//! Prints one line of JSON, key → number, the unit in the key; `scripts/bench` makes a table of it. `--quick` leaves out
+//! what takes minutes on a slow machine (nothing yet).
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 #[path = "../tests/instances/mod.rs"]
 mod instances;
+#[path = "../tests/instances/plain.rs"]
+mod plain;
 
-use criterion::{BenchmarkId, Criterion};
-use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, variable};
+use instances::{car_park, next_interval, with_pilots};
 use optimizer::check::check;
 use optimizer::problem::Problem;
-use optimizer::solve::{fallback, solve};
+use optimizer::solve::{Planner, fallback, solve, solve_all};
+use optimizer::units::MicroPerKwh;
+use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const CARS: [usize; 4] = [10, 50, 100, 300];
 const SEED: u64 = 2026;
 const LIMIT_MS: u32 = 60_000;
+/// Problems in memory at once, in the row of many sites.
+const BATCH: usize = 500;
 
-/// Numbers of the model in kW, kWh and money per kWh.
-fn kilo(value: i64) -> f64 {
-    value as f64 / 1_000.0
+fn seconds(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
 }
 
-/// The linear program of a car park (one site, cabinets below it, one battery, one PV inverter): its least cost in
-/// micro, penalties included.
-fn plain(problem: &Problem) -> f64 {
-    let mut variables = ProblemVariables::new();
-    let mut objective = Expression::default();
-    let mut rows = Vec::new();
-    let mut site: Vec<Expression> = vec![Expression::default(); problem.horizon];
-    let mut cabinets = vec![vec![Expression::default(); problem.horizon]; problem.groups.len()];
-    for need in &problem.needs {
-        let shortfall = variables.add(variable().min(0.0));
-        objective.add_mul(problem.shortfall_penalty.0 as f64, shortfall);
-        let mut energy = Expression::from(shortfall);
-        for k in need.from..need.until {
-            let power = variables.add(variable().min(0.0).max(kilo(need.max_w.0)));
-            energy.add_mul(0.25, power);
-            site[k].add_mul(1.0, power);
-            cabinets[need.group][k].add_mul(1.0, power);
+fn solve_and_check(problem: &Problem) {
+    let schedule = solve(problem, LIMIT_MS).expect("a plan always exists");
+    assert!(check(problem, &schedule).is_empty());
+    black_box(schedule);
+}
+
+/// Medians of several runs of each, taken in turn so that a busy machine slows all alike.
+fn medians<const N: usize>(rounds: usize, mut runs: [&mut dyn FnMut(); N]) -> [f64; N] {
+    let mut times = [(); N].map(|()| Vec::with_capacity(rounds));
+    for _ in 0..rounds {
+        for (run, times) in runs.iter_mut().zip(&mut times) {
+            times.push(seconds(run));
         }
-        rows.push(energy.eq(kilo(need.energy_wh.0)));
     }
-    let battery = &problem.storages[0];
-    let mut content: Option<Variable> = None;
-    for (k, mut load) in site.into_iter().enumerate() {
-        let mut column = |max: i64| variables.add(variable().min(0.0).max(kilo(max)));
-        let (import, export) = (column(problem.groups[0].import_w.0), column(problem.groups[0].export_w.0));
-        let (charge, discharge) = (column(battery.max_w.0), column(battery.max_w.0));
-        let (sun, after) = (column(problem.pv[0].power_w[k].0), column(battery.capacity_wh.0));
-        objective.add_mul(0.25 * problem.import_price[k].0 as f64, import);
-        objective.add_mul(-0.25 * problem.feed_in_price[k].0 as f64, export);
-        for (sign, part) in [(-1.0, import), (1.0, export), (1.0, charge), (-1.0, discharge), (-1.0, sun)] {
-            load.add_mul(sign, part);
-        }
-        rows.push(load.eq(-kilo(problem.base_loads[0].power_w[k].0)));
-        let mut change = Expression::from(after);
-        change.add_mul(-0.25 * battery.charge_percent as f64 / 100.0, charge);
-        change.add_mul(0.25 * battery.discharge_percent as f64 / 100.0, discharge);
-        match content {
-            Some(before) => rows.push((change - before).eq(0.0)),
-            None => rows.push(change.eq(kilo(battery.content_wh.0))),
-        }
-        content = Some(after);
-    }
-    content.into_iter().for_each(|end| objective.add_mul(-battery.end_value.0 as f64, end));
-    for (group, loads) in problem.groups.iter().zip(cabinets).skip(1) {
-        rows.extend(loads.into_iter().map(|load| load.leq(kilo(group.import_w.0))));
-    }
-    let mut model = variables.minimise(&objective).using(good_lp::highs).set_threads(1);
-    rows.into_iter().for_each(|row| {
-        model.add_constraint(row);
-    });
-    model.solve().map_or(f64::NAN, |solution| solution.eval(&objective))
+    times.map(|times| quantile(times, 50))
 }
 
-fn solve_and_check(problem: &Problem) -> usize {
-    solve(problem, LIMIT_MS).map_or(usize::MAX, |schedule| check(problem, &schedule).len())
+fn quantile(mut times: Vec<f64>, per_cent: usize) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[(times.len() * per_cent / 100).min(times.len() - 1)]
 }
 
-fn bench(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("plan");
-    for cars in CARS {
-        let problem = instances::car_park(cars, SEED);
-        group.bench_with_input(BenchmarkId::new("plain", cars), &problem, |b, p| b.iter(|| plain(black_box(p))));
-        let ours = BenchmarkId::new("solve_check", cars);
-        group.bench_with_input(ours, &problem, |b, p| b.iter(|| solve_and_check(black_box(p))));
-        let other = BenchmarkId::new("fallback", cars);
-        group.bench_with_input(other, &problem, |b, p| b.iter(|| fallback(black_box(p), "bench")));
+/// Plans and checks `sites` car parks of 50 on two threads; what it takes to make them up is not counted.
+fn many_sites(sites: usize) -> f64 {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
+    let mut total = 0.0;
+    for batch in 0..sites.div_ceil(BATCH) {
+        let seeds = batch * BATCH..((batch + 1) * BATCH).min(sites);
+        let problems: Vec<Problem> = seeds.map(|seed| car_park(50, seed as u64)).collect();
+        total += seconds(|| {
+            let schedules = pool.install(|| solve_all(&problems, LIMIT_MS));
+            for (problem, schedule) in problems.iter().zip(schedules) {
+                assert!(check(problem, &schedule.expect("a plan always exists")).is_empty());
+            }
+        });
     }
-    group.finish();
+    total
 }
 
-/// Median of a few runs, taken in turn so that a busy machine slows both alike.
-fn ratio(problem: &Problem) -> (Duration, Duration) {
-    let timed = |run: &dyn Fn()| {
-        let start = Instant::now();
-        run();
-        start.elapsed()
-    };
-    let (mut plain_times, mut our_times) = (Vec::new(), Vec::new());
-    for _ in 0..11 {
-        plain_times.push(timed(&|| _ = black_box(plain(problem))));
-        our_times.push(timed(&|| _ = black_box(solve_and_check(problem))));
+/// Most memory this process ever had, MiB.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
+
+/// The same car park an interval later, from the basis of the plan before and from nothing.
+fn replans(found: &mut BTreeMap<String, f64>) {
+    let before = car_park(50, SEED);
+    let schedule = solve(&before, LIMIT_MS).expect("a plan always exists");
+    let after = next_interval(&before, &schedule);
+    let (mut warm_times, mut guess_times, mut cold_times) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..15 {
+        let mut planner = Planner::with_memory();
+        planner.plan(&before, LIMIT_MS).expect("a plan always exists");
+        let timed = |planner: &mut Planner, times: &mut Vec<f64>| {
+            times.push(seconds(|| _ = black_box(planner.plan(&after, LIMIT_MS).expect("a plan always exists"))));
+        };
+        timed(&mut planner, &mut warm_times);
+        timed(&mut Planner::new(), &mut guess_times);
+        timed(&mut Planner::from_nothing(), &mut cold_times);
     }
-    plain_times.sort();
-    our_times.sort();
-    (plain_times[5], our_times[5])
+    found.insert("replan_n50_warm_ms".to_owned(), 1000.0 * quantile(warm_times, 50));
+    found.insert("replan_n50_guess_ms".to_owned(), 1000.0 * quantile(guess_times, 50));
+    found.insert("replan_n50_cold_ms".to_owned(), 1000.0 * quantile(cold_times, 50));
 }
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    bench(&mut criterion);
-    criterion.final_summary();
-    for cars in CARS {
-        let (plain, ours) = ratio(&instances::car_park(cars, SEED));
-        let ratio = ours.as_secs_f64() / plain.as_secs_f64();
-        println!("{cars:4} cars: plain {plain:.1?}, solve + check {ours:.1?}, ratio {ratio:.2}");
+    let mut found = BTreeMap::new();
+    let mut put = |key: &str, value: f64| {
+        eprintln!("{key} {value:.3}");
+        found.insert(key.to_owned(), value);
+    };
+    for cars in [10, 50, 100, 300] {
+        let problem = car_park(cars, SEED);
+        let [plain, plan, fall] = medians(
+            if cars > 100 { 5 } else { 15 },
+            [&mut || _ = black_box(plain::cost(&problem)), &mut || solve_and_check(&problem), &mut || {
+                _ = black_box(fallback(&problem, "bench"))
+            }],
+        );
+        put(&format!("plain_lp_n{cars}_ms"), 1000.0 * plain);
+        put(&format!("plan_n{cars}_ms"), 1000.0 * plan);
+        put(&format!("fallback_n{cars}_ms"), 1000.0 * fall);
     }
+    let large = car_park(1000, SEED);
+    put("plan_n1000_s", medians(3, [&mut || solve_and_check(&large)])[0]);
+    put("plain_lp_n1000_s", medians(1, [&mut || _ = black_box(plain::cost(&large))])[0]);
+    for cars in [50, 100] {
+        let problem = with_pilots(car_park(cars, SEED));
+        put(&format!("discrete_n{cars}_s"), medians(5, [&mut || solve_and_check(&problem)])[0]);
+    }
+    let flat = |seed: u64| {
+        let problem = car_park(50, seed);
+        Problem { import_price: vec![MicroPerKwh(250_000); problem.horizon], ..problem }
+    };
+    let flats: Vec<f64> = (0..200).map(flat).map(|p| seconds(|| solve_and_check(&p))).collect();
+    put("flat_tariff_p50_ms", 1000.0 * quantile(flats.clone(), 50));
+    put("flat_tariff_p99_over_p50", quantile(flats.clone(), 99) / quantile(flats, 50));
+    put("sites2000_n50_s", many_sites(2_000));
+    put("sites20000_n50_s", many_sites(20_000));
+    put("sites20000_rss_mib", peak_mib());
+    replans(&mut found);
+    let ours = |key: &str| found.get(key).copied().unwrap_or(f64::NAN);
+    let ratios = [
+        ("plan_over_plain_n50_ratio", ours("plan_n50_ms") / ours("plain_lp_n50_ms")),
+        ("replan_cold_over_warm_ratio", ours("replan_n50_cold_ms") / ours("replan_n50_warm_ms")),
+    ];
+    found.extend(ratios.map(|(key, value)| (key.to_owned(), value)));
+    println!("{}", serde_json::to_string(&found).expect("numbers"));
 }

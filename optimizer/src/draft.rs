@@ -1,48 +1,25 @@
-//! A schedule in the making: integers in whole steps of 10 W, with the net power of every group kept up to date.
-//!
-//! Energy is counted in *quanta*: one step held for one interval, 10 W × 15 min = 2.5 Wh. A battery's content is
-//! counted in hundredths of a quantum, so that its losses in percent are exact.
+//! A schedule in the making: whole steps of 10 W, with the net power of every group and row kept up to date.
 //!
 //! Whatever is put into a draft, [`Draft::settle`] brings it inside every limit by moving powers towards zero only.
-//! That always ends, because with every asset at zero each group carries its base load, which its effective limit allows.
+//! That always ends, because with every asset at zero each group and row carries its base load, which its effective
+//! limit allows.
 
-use crate::problem::{Need, Problem};
-use crate::schedule::{Schedule, Status};
-use crate::units::{Micro, MicroPerKwh, POWER_STEP_W, WattHours, Watts};
-
-/// Hundredths of a quantum per Wh: 1 / 2.5 Wh · 100.
-const CONTENT_PER_WH: i64 = 40;
-
-/// Whole steps of a power, rounded towards zero.
-pub(crate) fn steps(power: Watts) -> i64 {
-    power.0 / POWER_STEP_W
-}
-
-/// Whole quanta of an energy, rounded down: an energy is never exceeded.
-pub(crate) fn quanta(energy: WattHours) -> i64 {
-    energy.0.max(0) * CONTENT_PER_WH / 100
-}
-
-/// The power that an interval of a need or a battery was fixed to by somebody else.
-pub(crate) fn fixed_at(fixed: &[(usize, Watts)], k: usize) -> Option<i64> {
-    fixed.iter().find(|(at, _)| *at == k).map(|(_, power)| steps(*power))
-}
-
-/// Most steps that a need can take in interval `k`, leaving limits aside.
-pub(crate) fn need_max(need: &Need, k: usize) -> i64 {
-    if k < need.from || k >= need.until {
-        return 0;
-    }
-    let most = steps(need.max_w).min(quanta(need.energy_wh));
-    fixed_at(&need.fixed, k).map_or(most, |power| power.clamp(0, most))
-}
+use crate::amounts::{
+    STEP_SECONDS_PER_WH, allowed_below, clip_to_content, content_change, content_start, content_wh, energy, fixed_at,
+    need_max, seconds, steps, taper_max,
+};
+use crate::network::Network;
+use crate::problem::Problem;
+use crate::schedule::{Cause, Schedule, Shortfall, Status};
+use crate::units::{INTERVAL_S, Micro, MicroPerKwh, POWER_STEP_W, WattHours, Watts};
 
 /// See the module.
 pub(crate) struct Draft<'a> {
     pub(crate) problem: &'a Problem,
+    pub(crate) network: &'a Network,
     /// Power by need and interval.
     pub(crate) need: Vec<Vec<i64>>,
-    /// Sum of each row of `need`: quanta given.
+    /// Step-seconds given to each need.
     given: Vec<i64>,
     /// Power fed by PV inverter and interval, positive.
     pub(crate) pv: Vec<Vec<i64>>,
@@ -50,55 +27,36 @@ pub(crate) struct Draft<'a> {
     pub(crate) storage: Vec<Vec<i64>>,
     /// Net power by group and interval.
     net: Vec<Vec<i64>>,
-    /// Effective import limit by group and interval.
-    import: Vec<Vec<i64>>,
-    /// Export limit by group.
-    export: Vec<i64>,
-    /// By group: itself and every group above it.
-    path: Vec<Vec<usize>>,
+    /// Value of each active row by interval, coefficient × steps.
+    row: Vec<Vec<i64>>,
+    /// What additions may not lift the import above: the planned peak.
+    pub(crate) peak: i64,
 }
 
 impl<'a> Draft<'a> {
-    /// Every asset at zero, base loads as forecast. The problem must be [`valid`](crate::validate::validate).
-    pub(crate) fn new(problem: &'a Problem) -> Self {
-        let rows = |count: usize| vec![vec![0; problem.horizon]; count];
-        let path = paths(problem);
-        let mut net = rows(problem.groups.len());
-        for base in &problem.base_loads {
-            for &group in &path[base.group] {
-                for (sum, power) in net[group].iter_mut().zip(&base.power_w) {
-                    *sum += steps(power.ceil_to_step());
-                }
-            }
-        }
-        let import = problem.groups.iter().zip(&net);
-        let import = import.map(|(group, base)| base.iter().map(|b| steps(group.import_w).max(*b)).collect()).collect();
-        Self {
+    /// Every asset at zero, base loads as forecast.
+    pub(crate) fn new(problem: &'a Problem, network: &'a Network) -> Self {
+        let zeros = |count: usize| vec![vec![0; problem.horizon]; count];
+        let mut draft = Self {
             problem,
-            need: rows(problem.needs.len()),
+            network,
+            need: zeros(problem.needs.len()),
             given: vec![0; problem.needs.len()],
-            pv: rows(problem.pv.len()),
-            storage: rows(problem.storages.len()),
-            net,
-            import,
-            export: problem.groups.iter().map(|group| steps(group.export_w)).collect(),
-            path,
+            pv: zeros(problem.pv.len()),
+            storage: zeros(problem.storages.len()),
+            net: zeros(problem.groups.len()),
+            row: zeros(network.rows.len()),
+            peak: i64::MAX,
+        };
+        for (group, row) in network.base.iter().enumerate() {
+            row.iter().enumerate().for_each(|(k, power)| draft.shift(group, k, *power));
         }
-    }
-
-    /// Most net power that `group` may draw in interval `k`.
-    pub(crate) fn import_limit(&self, group: usize, k: usize) -> i64 {
-        self.import[group][k]
-    }
-
-    /// Most net power that `group` may feed back.
-    pub(crate) fn export_limit(&self, group: usize) -> i64 {
-        self.export[group]
+        draft
     }
 
     pub(crate) fn set_need(&mut self, i: usize, k: usize, power: i64) {
         let change = power - std::mem::replace(&mut self.need[i][k], power);
-        self.given[i] += change;
+        self.given[i] += change * seconds(self.problem, k);
         self.shift(self.problem.needs[i].group, k, change);
     }
 
@@ -113,24 +71,51 @@ impl<'a> Draft<'a> {
     }
 
     fn shift(&mut self, group: usize, k: usize, change: i64) {
-        for &above in &self.path[group] {
+        if change == 0 {
+            return;
+        }
+        for &above in &self.network.path[group] {
             self.net[above][k] += change;
+        }
+        for &(row, coefficient) in &self.network.rows_of[group] {
+            self.row[row][k] += coefficient * change;
         }
     }
 
     /// How much more may be drawn at `group`.
     pub(crate) fn import_room(&self, group: usize, k: usize) -> i64 {
-        self.path[group].iter().map(|&g| self.import[g][k] - self.net[g][k]).min().unwrap_or(0).max(0)
+        let path = self.network.path[group].iter().map(|&g| self.network.import[g][k] - self.net[g][k]);
+        let rows = self.network.rows_of[group].iter().filter(|(_, coefficient)| *coefficient > 0);
+        let rows = rows.map(|&(row, coefficient)| (self.network.rows[row].bound[k] - self.row[row][k]) / coefficient);
+        path.chain(rows).min().unwrap_or(0).max(0)
+    }
+
+    /// As [`Self::import_room`], and within the planned peak.
+    pub(crate) fn spare_room(&self, group: usize, k: usize) -> i64 {
+        self.import_room(group, k).min(self.peak.saturating_sub(self.net[0][k])).max(0)
     }
 
     /// How much more may be fed at `group`.
     pub(crate) fn export_room(&self, group: usize, k: usize) -> i64 {
-        self.path[group].iter().map(|&g| self.net[g][k] + self.export[g]).min().unwrap_or(0).max(0)
+        let path = self.network.path[group].iter().map(|&g| self.net[g][k] + self.network.export[g]);
+        let rows = self.network.rows_of[group].iter().filter(|(_, coefficient)| *coefficient < 0);
+        let rows = rows.map(|&(row, coefficient)| (self.network.rows[row].bound[k] - self.row[row][k]) / -coefficient);
+        path.chain(rows).min().unwrap_or(0).max(0)
     }
 
-    /// Quanta that need `i` still lacks.
+    /// Step-seconds that need `i` still lacks.
     pub(crate) fn missing(&self, i: usize) -> i64 {
-        quanta(self.problem.needs[i].energy_wh) - self.given[i]
+        energy(self.problem.needs[i].energy_wh) - self.given[i]
+    }
+
+    /// What need `i` still lacks, as power in interval `k`.
+    pub(crate) fn missing_power(&self, i: usize, k: usize) -> i64 {
+        self.missing(i) / seconds(self.problem, k)
+    }
+
+    /// Step-seconds that need `i` gets after the first interval.
+    pub(crate) fn later(&self, i: usize) -> i64 {
+        self.need[i].iter().skip(1).sum::<i64>() * INTERVAL_S
     }
 
     /// All needs by laxity at interval 0, least first.
@@ -138,12 +123,14 @@ impl<'a> Draft<'a> {
         self.sorted_by_laxity(0, (0..self.problem.needs.len()).collect())
     }
 
-    /// `needs` by laxity at interval `k`, least first: intervals left − energy missing / most power.
+    /// `needs` by laxity at interval `k`, least first: time left − energy missing / most power.
     pub(crate) fn sorted_by_laxity(&self, k: usize, needs: Vec<usize>) -> Vec<usize> {
         let laxity = |i: usize| {
             let need = &self.problem.needs[i];
             let max = steps(need.max_w).max(1);
-            let left = need.until.saturating_sub(k.max(need.from)) as i64;
+            let first = k.max(need.from);
+            let left = need.until.saturating_sub(first) as i64 * INTERVAL_S;
+            let left = if first == 0 && left > 0 { left - self.problem.elapsed_s } else { left };
             (i, i128::from(left * max - self.missing(i)), i128::from(max))
         };
         let mut order: Vec<_> = needs.into_iter().map(laxity).collect();
@@ -152,120 +139,154 @@ impl<'a> Draft<'a> {
         order.into_iter().map(|(i, ..)| i).collect()
     }
 
-    /// Brings the draft inside all limits, interval by interval, because a battery's content follows from what came
-    /// before. `cut_first` says in which order needs give way.
+    /// Brings the draft inside all limits, interval by interval, because a battery's content and a car's taper follow
+    /// from what came before. `cut_first` says in which order needs give way.
     pub(crate) fn settle(&mut self, cut_first: &[usize]) {
-        let mut content: Vec<i64> = self.problem.storages.iter().map(|s| s.content_wh.0 * CONTENT_PER_WH).collect();
+        let mut content: Vec<i64> = self.problem.storages.iter().map(content_start).collect();
+        let mut given = vec![0; self.need.len()];
         for k in 0..self.problem.horizon {
             for (j, content) in content.iter().enumerate() {
-                let power = clip_to_content(self.problem, j, self.storage[j][k], *content);
+                let power = clip_to_content(self.problem, j, k, self.storage[j][k], *content);
                 self.set_storage(j, k, power);
             }
+            self.clip_to_taper(k, &given);
             self.settle_interval(k, cut_first);
             for (j, content) in content.iter_mut().enumerate() {
-                *content += content_change(self.problem, j, self.storage[j][k]);
+                *content += content_change(self.problem, j, k, self.storage[j][k]);
+            }
+            for (given, row) in given.iter_mut().zip(&self.need) {
+                *given += row[k] * seconds(self.problem, k);
+            }
+        }
+    }
+
+    /// Cuts tapering cars to what they take after `given`; what the EVSE can hold at least they may be offered.
+    fn clip_to_taper(&mut self, k: usize, given: &[i64]) {
+        for (i, need) in self.problem.needs.iter().enumerate() {
+            let Some(taper) = &need.taper else { continue };
+            let most = taper_max(need, taper, given[i]).max(crate::amounts::smallest(need).unwrap_or(0));
+            if self.need[i][k] > most {
+                self.set_need(i, k, self.allowed(i, k, most));
             }
         }
     }
 
     /// Brings interval `k` inside all limits by moving powers towards zero.
-    pub(crate) fn settle_interval(&mut self, k: usize, cut_first: &[usize]) {
+    fn settle_interval(&mut self, k: usize, cut_first: &[usize]) {
         let mut changed = true;
         while changed {
             changed = false;
+            let network = self.network;
             for group in (0..self.problem.groups.len()).rev() {
-                let over = self.net[group][k] - self.import[group][k];
+                let behind = |at: usize| i64::from(network.is_behind(at, group));
+                let over = self.net[group][k] - network.import[group][k];
                 if over > 0 {
-                    changed |= self.draw_less(group, k, over, cut_first);
+                    changed |= self.draw_less(k, over, cut_first, &behind);
                 }
-                let under = -self.export[group] - self.net[group][k];
+                let under = -network.export[group] - self.net[group][k];
                 if under > 0 {
-                    changed |= self.feed_less(group, k, under);
+                    changed |= self.feed_less(k, under, &behind);
+                }
+            }
+            for row in 0..network.rows.len() {
+                let share = |at: usize, sign: i64| {
+                    let of = network.rows_of[at].iter().find(|(r, _)| *r == row);
+                    of.map_or(0, |(_, coefficient)| (sign * coefficient).max(0))
+                };
+                let over = self.row[row][k] - network.rows[row].bound[k];
+                if over > 0 {
+                    changed |= self.draw_less(k, over, cut_first, &|at| share(at, 1));
+                }
+                let over = self.row[row][k] - network.rows[row].bound[k];
+                if over > 0 {
+                    changed |= self.feed_less(k, over, &|at| share(at, -1));
                 }
             }
         }
     }
 
-    /// Takes `over` steps from what draws behind `group`: first batteries, then needs; what somebody else posted last.
-    fn draw_less(&mut self, group: usize, k: usize, mut over: i64, cut_first: &[usize]) -> bool {
+    /// Takes `over` from what draws, weighted by the `share` that a step in a group has in it: first batteries, then
+    /// needs; what somebody else posted last. Whether anything was cut.
+    fn draw_less(&mut self, k: usize, mut over: i64, cut_first: &[usize], share: &dyn Fn(usize) -> i64) -> bool {
         let before = over;
         for spare_fixed in [true, false] {
             for j in 0..self.storage.len() {
                 let storage = &self.problem.storages[j];
                 let spared = spare_fixed && fixed_at(&storage.fixed, k).is_some();
-                if !spared && self.is_behind(storage.group, group) {
-                    let cut = self.storage[j][k].clamp(0, over);
+                let weight = share(storage.group);
+                if !spared && weight > 0 && over > 0 {
+                    let cut = self.storage[j][k].clamp(0, ceil_div(over, weight));
                     self.set_storage(j, k, self.storage[j][k] - cut);
-                    over -= cut;
+                    over -= cut * weight;
                 }
             }
             for &i in cut_first {
                 let need = &self.problem.needs[i];
                 let spared = spare_fixed && fixed_at(&need.fixed, k).is_some();
-                if !spared && self.is_behind(need.group, group) {
+                let weight = share(need.group);
+                if !spared && weight > 0 && over > 0 {
                     let power = self.need[i][k];
-                    let left = self.at_least_minimum(i, k, power - over.clamp(0, power));
+                    let left = self.allowed(i, k, power - ceil_div(over, weight).clamp(0, power));
                     self.set_need(i, k, left);
-                    over = (over - (power - left)).max(0);
+                    over -= (power - left) * weight;
                 }
             }
         }
         over < before
     }
 
-    /// Takes `under` steps from what feeds behind `group`: first PV, then batteries; what somebody else posted last.
-    fn feed_less(&mut self, group: usize, k: usize, mut under: i64) -> bool {
+    /// Takes `under` from what feeds: first PV, then batteries; what somebody else posted last. Whether anything was cut.
+    fn feed_less(&mut self, k: usize, mut under: i64, share: &dyn Fn(usize) -> i64) -> bool {
         let before = under;
         for j in 0..self.pv.len() {
-            if self.is_behind(self.problem.pv[j].group, group) {
-                let cut = self.pv[j][k].min(under);
+            let weight = share(self.problem.pv[j].group);
+            if weight > 0 && under > 0 {
+                let cut = self.pv[j][k].min(ceil_div(under, weight));
                 self.set_pv(j, k, self.pv[j][k] - cut);
-                under -= cut;
+                under -= cut * weight;
             }
         }
         for spare_fixed in [true, false] {
             for j in 0..self.storage.len() {
                 let storage = &self.problem.storages[j];
                 let spared = spare_fixed && fixed_at(&storage.fixed, k).is_some();
-                if !spared && self.is_behind(storage.group, group) {
-                    let cut = (-self.storage[j][k]).clamp(0, under);
+                let weight = share(storage.group);
+                if !spared && weight > 0 && under > 0 {
+                    let cut = (-self.storage[j][k]).clamp(0, ceil_div(under, weight));
                     self.set_storage(j, k, self.storage[j][k] + cut);
-                    under -= cut;
+                    under -= cut * weight;
                 }
             }
         }
         under < before
     }
 
-    fn is_behind(&self, group: usize, above: usize) -> bool {
-        self.path[group].contains(&above)
-    }
-
-    /// `power`, or zero where a car would stop at it: the minimum binds in the first interval, where it is acted on.
-    fn at_least_minimum(&self, i: usize, k: usize, power: i64) -> i64 {
-        let below = k == 0 && power < self.minimum(i) && fixed_at(&self.problem.needs[i].fixed, 0).is_none();
-        if below { 0 } else { power }
-    }
-
-    /// Least steps at which the car of need `i` charges at all, rounded up.
-    pub(crate) fn minimum(&self, i: usize) -> i64 {
-        steps(self.problem.needs[i].min_w.ceil_to_step())
+    /// `power`, or the next power below it that the EVSE can hold: that binds in the first interval, where it is acted on.
+    pub(crate) fn allowed(&self, i: usize, k: usize, power: i64) -> i64 {
+        let need = &self.problem.needs[i];
+        let free = k > 0 || fixed_at(&need.fixed, 0).is_some();
+        if free { power } else { allowed_below(need, power) }
     }
 
     /// Gives needs what rounding took from them: least laxity first, each in the intervals `cheapest` names for it,
-    /// as far as the limits leave room. Drawing more never breaks a reverse-flow limit.
+    /// as far as limits and planned peak leave room. Drawing more never breaks a reverse-flow limit; rows with negative
+    /// coefficients only gain.
     pub(crate) fn refill(&mut self, order: &[usize], cheapest: impl Fn(usize) -> Vec<usize>) {
         for &i in order {
-            if self.missing(i) <= 0 {
+            let need = &self.problem.needs[i];
+            if self.missing(i) < INTERVAL_S || need.taper.is_some() {
                 continue;
             }
             for k in cheapest(i) {
-                let need = &self.problem.needs[i];
-                let startable = k > 0 || self.need[i][0] >= self.minimum(i);
-                if startable && fixed_at(&need.fixed, k).is_none() {
-                    let more = (need_max(need, k) - self.need[i][k]).min(self.missing(i)).max(0);
-                    let more = more.min(self.import_room(need.group, k));
-                    self.set_need(i, k, self.need[i][k] + more);
+                let power = self.need[i][k];
+                if (k == 0 && power == 0) || fixed_at(&need.fixed, k).is_some() {
+                    continue;
+                }
+                let more = (need_max(self.problem, need, k) - power).min(self.missing_power(i, k)).max(0);
+                let target = power + more.min(self.spare_room(need.group, k));
+                let target = self.allowed(i, k, target);
+                if target > power {
+                    self.set_need(i, k, target);
                 }
             }
         }
@@ -286,8 +307,9 @@ impl<'a> Draft<'a> {
             site: self.problem.site.clone(),
             first: self.problem.first,
             power_w: self.lanes(),
-            shortfall_wh: self.shortfalls(),
+            shortfalls: self.shortfalls(),
             cost: self.cost(),
+            peak_w: Watts(self.net[0].iter().copied().max().unwrap_or(0).max(0) * POWER_STEP_W),
             node_price,
             status,
         }
@@ -313,58 +335,63 @@ impl<'a> Draft<'a> {
     }
 
     /// Whole quanta missing, in Wh, rounded down; what is less than one quantum cannot be planned and is no shortfall.
-    fn shortfalls(&self) -> Vec<(String, WattHours)> {
-        let missing = (0..self.need.len()).filter(|&i| self.missing(i) > 0);
-        missing
-            .map(|i| {
-                let quanta_wh = WattHours(self.missing(i) * 100 / CONTENT_PER_WH);
-                (self.problem.needs[i].session.clone(), quanta_wh)
-            })
-            .collect()
+    fn shortfalls(&self) -> Vec<Shortfall> {
+        let problem = self.problem;
+        let mut found = Vec::new();
+        for (i, need) in problem.needs.iter().enumerate().filter(|(i, _)| self.missing(*i) >= INTERVAL_S) {
+            let energy_wh = WattHours(self.missing(i) / INTERVAL_S * INTERVAL_S / STEP_SECONDS_PER_WH);
+            found.push(Shortfall { session: need.session.clone(), energy_wh, cause: self.cause(i) });
+        }
+        for (j, storage) in problem.storages.iter().enumerate() {
+            let Some(target) = &storage.target else { continue };
+            let change = |(k, power): (usize, &i64)| content_change(problem, j, k, *power);
+            let end = content_start(storage) + self.storage[j].iter().enumerate().map(change).sum::<i64>();
+            let missing = target.content_wh - content_wh(end);
+            if missing > WattHours::ZERO {
+                let cause = if self.storage_could(j, target.content_wh) { Cause::Limit } else { Cause::Time };
+                found.push(Shortfall { session: target.session.clone(), energy_wh: missing, cause });
+            }
+        }
+        found
     }
 
-    /// floor(Σ (import · price − export · feed-in price)): one quantum at 1 micro per kWh is 1/400 micro.
+    /// What keeps need `i` short.
+    fn cause(&self, i: usize) -> Cause {
+        let (problem, need) = (self.problem, &self.problem.needs[i]);
+        let wanted = energy(need.energy_wh);
+        let stay: i64 = (need.from..need.until).map(|k| seconds(problem, k)).sum();
+        if wanted > steps(need.max_w) * stay {
+            return if wanted > steps(need.car_w) * stay { Cause::Time } else { Cause::Rating };
+        }
+        let room = |k: usize| need_max(problem, need, k) > self.need[i][k] && self.import_room(need.group, k) > 0;
+        let refused = (need.from..need.until).any(room);
+        if refused { Cause::Price } else { Cause::Limit }
+    }
+
+    fn storage_could(&self, j: usize, content: WattHours) -> bool {
+        let problem = self.problem;
+        let storage = &problem.storages[j];
+        let full = |k: usize| content_change(problem, j, k, crate::amounts::storage_max(storage, k));
+        content_wh(content_start(storage) + (0..problem.horizon).map(full).sum::<i64>()) >= content
+    }
+
+    /// floor(Σ (import · price − export · feed-in price)): a step-second at 1 micro per kWh is 1/360,000 micro.
     fn cost(&self) -> Micro {
         let problem = self.problem;
-        let prices = problem.import_price.iter().zip(&problem.feed_in_price);
+        let prices = problem.import_price.iter().zip(&problem.feed_in_price).enumerate();
         let parts = self.net.first().into_iter().flatten().zip(prices);
         let sum: i128 = parts
-            .map(|(net, (import, feed_in))| i128::from(*net) * i128::from(if *net > 0 { import.0 } else { feed_in.0 }))
+            .map(|(net, (k, (import, feed_in)))| {
+                let price = if *net > 0 { import.0 } else { feed_in.0 };
+                i128::from(*net) * i128::from(seconds(problem, k)) * i128::from(price)
+            })
             .sum();
-        let floored = sum.div_euclid(400);
+        let floored = sum.div_euclid(i128::from(1000 * STEP_SECONDS_PER_WH));
         Micro(i64::try_from(floored).unwrap_or(if floored > 0 { i64::MAX } else { i64::MIN }))
     }
 }
 
-/// By group: itself and every group above it.
-fn paths(problem: &Problem) -> Vec<Vec<usize>> {
-    let path = |group| std::iter::successors(Some(group), |&g: &usize| problem.groups[g].parent).collect();
-    (0..problem.groups.len()).map(path).collect()
-}
-
-/// Change of content by one interval at `power` steps, hundredths of a quantum.
-pub(crate) fn content_change(problem: &Problem, j: usize, power: i64) -> i64 {
-    let storage = &problem.storages[j];
-    power * if power > 0 { storage.charge_percent } else { storage.discharge_percent }
-}
-
-/// Largest content; a battery that starts above its capacity may stay there.
-pub(crate) fn content_max(problem: &Problem, j: usize) -> i64 {
-    let storage = &problem.storages[j];
-    storage.capacity_wh.max(storage.content_wh).0 * CONTENT_PER_WH
-}
-
-/// Content at the start of the horizon, hundredths of a quantum.
-pub(crate) fn content_start(problem: &Problem, j: usize) -> i64 {
-    problem.storages[j].content_wh.0 * CONTENT_PER_WH
-}
-
-/// `power` as far as the battery has room for it or can give it.
-fn clip_to_content(problem: &Problem, j: usize, power: i64, content: i64) -> i64 {
-    let storage = &problem.storages[j];
-    let max = steps(storage.max_w);
-    // A percentage of zero moves no content, so it sets no limit.
-    let most = (content_max(problem, j) - content).checked_div(storage.charge_percent).unwrap_or(max);
-    let least = -content.checked_div(storage.discharge_percent).unwrap_or(max);
-    power.clamp(least.clamp(-max, 0), most.clamp(0, max))
+/// ⌈a / b⌉ for b > 0.
+fn ceil_div(a: i64, b: i64) -> i64 {
+    -(-a).div_euclid(b)
 }

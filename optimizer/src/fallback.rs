@@ -1,8 +1,10 @@
 //! Plans without a solver: least laxity first, and no plan at all.
 
-use crate::draft::{Draft, fixed_at, need_max, steps};
+use crate::amounts::{allowed_above, allowed_below, fixed_at, need_max, seconds, steps, storage_max, taper_max};
+use crate::draft::Draft;
+use crate::network::Network;
 use crate::problem::{Need, Problem};
-use crate::schedule::{Schedule, Status};
+use crate::schedule::{Cause, Schedule, Shortfall, Status};
 use crate::units::{Micro, MicroPerKwh, Watts};
 use crate::validate::validate;
 
@@ -16,10 +18,13 @@ pub fn fallback(problem: &Problem, reason: &str) -> Schedule {
     if let Err(invalid) = validate(problem) {
         return nothing(problem, format!("{reason}; the problem is not valid: {invalid}"));
     }
-    let mut draft = Draft::new(problem);
+    let network = Network::new(problem);
+    let mut draft = Draft::new(problem, &network);
+    // Where power above the peak so far is charged for, this is no place to buy some.
+    draft.peak = problem.peak.as_ref().filter(|p| p.so_far_w.0 > 0).map_or(i64::MAX, |p| steps(p.so_far_w));
     for (j, storage) in problem.storages.iter().enumerate() {
-        let max = steps(storage.max_w);
         for k in 0..problem.horizon {
+            let max = storage_max(storage, k);
             draft.set_storage(j, k, fixed_at(&storage.fixed, k).unwrap_or(0).clamp(-max, max));
         }
     }
@@ -49,21 +54,29 @@ pub fn fallback(problem: &Problem, reason: &str) -> Schedule {
 /// Gives what the limits leave room for in interval `k`, least laxity first, where somebody else has `posted` it or not.
 fn serve(draft: &mut Draft<'_>, k: usize, posted: bool) {
     let problem = draft.problem;
-    let served = |need: &Need| need_max(need, k) > 0 && fixed_at(&need.fixed, k).is_some() == posted;
+    let served = |need: &Need| need_max(problem, need, k) > 0 && fixed_at(&need.fixed, k).is_some() == posted;
     let served = (0..problem.needs.len()).filter(|&i| served(&problem.needs[i])).collect();
     for i in draft.sorted_by_laxity(k, served) {
         let need = &problem.needs[i];
-        let most = need_max(need, k);
+        let taken: i64 = (0..k).map(|before| draft.need[i][before] * seconds(problem, before)).sum();
+        let taper = need.taper.as_ref().map_or(i64::MAX, |taper| taper_max(need, taper, taken));
+        let most = need_max(problem, need, k).min(taper);
         let power = draft.need[i][k];
-        let room = draft.import_room(need.group, k);
-        let mut given = power + (most - power).min(draft.missing(i)).min(room).max(0);
-        let minimum = draft.minimum(i);
-        if k == 0 && !posted && given < minimum && given > 0 {
-            // The car takes no more than it needs, so the last fraction may get the minimum.
-            let later: i64 = draft.need[i].iter().skip(1).sum();
-            let last_fraction = draft.missing(i) + power < minimum && later == 0;
-            let fits = minimum <= steps(need.max_w) && minimum - power <= room;
-            given = if last_fraction && fits { minimum } else { 0 };
+        // What a tapering car takes later follows from now: it is served once.
+        if need.taper.is_some() && draft.need[i][k..].iter().any(|power| *power > 0) {
+            continue;
+        }
+        let room = draft.spare_room(need.group, k);
+        let mut given = power + (most - power).min(draft.missing_power(i, k)).min(room).max(0);
+        if k == 0 && !posted {
+            // The car takes no more than it needs, so the last fraction may get the next power that the EVSE can hold.
+            let above = allowed_above(need, given).filter(|above| {
+                draft.missing(i) + power * seconds(problem, 0) <= above * seconds(problem, 0) && draft.later(i) == 0
+            });
+            given = match above {
+                Some(above) if above - power <= room => above,
+                _ => allowed_below(need, given),
+            };
         }
         draft.set_need(i, k, given);
     }
@@ -76,7 +89,8 @@ pub fn uncontrolled(problem: &Problem) -> Schedule {
     if let Err(invalid) = validate(problem) {
         return nothing(problem, format!("{UNCONTROLLED}; the problem is not valid: {invalid}"));
     }
-    let mut draft = Draft::new(problem);
+    let network = Network::new(problem);
+    let mut draft = Draft::new(problem, &network);
     for (j, forecast) in problem.pv.iter().enumerate() {
         for (k, power) in forecast.power_w.iter().enumerate() {
             draft.set_pv(j, k, steps(*power));
@@ -84,7 +98,7 @@ pub fn uncontrolled(problem: &Problem) -> Schedule {
     }
     for (i, need) in problem.needs.iter().enumerate() {
         for k in need.from..need.until {
-            let power = steps(need.max_w).min(draft.missing(i)).max(0);
+            let power = steps(need.max_w).min(draft.missing_power(i, k)).max(0);
             draft.set_need(i, k, power);
         }
     }
@@ -94,12 +108,14 @@ pub fn uncontrolled(problem: &Problem) -> Schedule {
 
 /// Zeros in the shape of the problem.
 fn nothing(problem: &Problem, reason: String) -> Schedule {
+    let all = |need: &Need| Shortfall { session: need.session.clone(), energy_wh: need.energy_wh, cause: Cause::Limit };
     Schedule {
         site: problem.site.clone(),
         first: problem.first,
         power_w: vec![vec![Watts::ZERO; problem.horizon]; problem.lanes],
-        shortfall_wh: problem.needs.iter().map(|need| (need.session.clone(), need.energy_wh)).collect(),
+        shortfalls: problem.needs.iter().map(all).collect(),
         cost: Micro::ZERO,
+        peak_w: Watts::ZERO,
         node_price: vec![vec![MicroPerKwh::ZERO; problem.horizon]; problem.groups.len()],
         status: Status::Fallback { reason },
     }

@@ -12,11 +12,14 @@ pub mod scenario;
 pub mod import;
 
 pub mod problem;
+pub mod rows;
 pub mod schedule;
 
+mod amounts;
 mod draft;
 mod fallback;
 mod minimum;
+mod network;
 pub mod solve;
 mod validate;
 
@@ -29,4 +32,5 @@ pub mod device;
 pub mod report;
 
 pub mod controller;
+pub mod serve;
 pub mod simulate;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use optimizer::{problem::Problem, report::Report, scenario, simulate, solve};
+use optimizer::{problem::Problem, report::Report, scenario, serve, simulate, solve};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +28,9 @@ enum Command {
         #[arg(long, default_value_t = simulate::SOLVE_LIMIT_MS)]
         limit_ms: u32,
     },
+    /// Answers JSON lines on standard input with JSON lines on standard output, until the input ends: a planning problem
+    /// with its schedule, a period of ACN-Sim with its currents.
+    Serve,
     /// Simulates the day of a scenario folder: the same state machine as `provolt run`, without chain and sockets.
     Simulate {
         /// The folder, for example data/scenarios/quickstart.
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Solve { problem, limit_ms } => solve_file(&problem, limit_ms),
+        Command::Serve => serve_lines(),
         Command::Simulate { scenario, json } => simulate_folder(&scenario, json),
     };
     match done {
@@ -61,6 +65,16 @@ fn solve_file(path: &Path, limit_ms: u32) -> Result<()> {
         serde_json::from_str(&text).with_context(|| format!("{}: no planning problem", path.display()))?;
     let schedule = solve::solve(&problem, limit_ms)?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&schedule)?)?;
+    Ok(())
+}
+
+fn serve_lines() -> Result<()> {
+    let mut server = serve::Server::new();
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        writeln!(out, "{}", server.answer(&line?))?;
+        out.flush()?;
+    }
     Ok(())
 }
 

@@ -1,31 +1,42 @@
-//! The least current of the first interval: a car that gets less than its minimum stops (IEC 61851-1).
+//! What the first interval can really hold: a car that gets less than its minimum stops (IEC 61851-1), and many EVSEs
+//! know only some currents.
 
-use crate::draft::{Draft, fixed_at, quanta, steps};
+use crate::amounts::{allowed_above, allowed_below, energy, fixed_at, seconds, steps};
+use crate::draft::Draft;
+use crate::units::INTERVAL_S;
 
-/// In the first interval no car gets less than its minimum: those planned below it take turns, least laxity first.
-/// Together they get about what the plan gave them, except that a car which cannot wait, or which has less to go than
-/// one interval at its minimum, gets the minimum wherever the limits leave room.
+/// In the first interval every car gets a power that its EVSE can hold: those planned at another one take turns, least
+/// laxity first, at the next one above or below. Together they get about what the plan gave them, except that a car
+/// which cannot wait, or which has less to go than the next power gives, gets it wherever the limits leave room: it takes
+/// no more than it needs.
 pub(crate) fn apply(draft: &mut Draft<'_>, order: &[usize], dear_first: &dyn Fn(usize) -> Vec<usize>) {
     let problem = draft.problem;
-    let below = |draft: &Draft<'_>, i: usize| {
+    let is_off = |draft: &Draft<'_>, i: usize| {
         let power = draft.need[i].first().copied().unwrap_or(0);
-        power > 0 && power < draft.minimum(i) && fixed_at(&problem.needs[i].fixed, 0).is_none()
-    };
-    let small: Vec<usize> = order.iter().copied().filter(|&i| below(draft, i)).collect();
-    let mut budget = 0;
-    for &i in &small {
-        budget += draft.need[i][0];
-        draft.set_need(i, 0, 0);
-    }
-    for &i in &small {
         let need = &problem.needs[i];
-        let minimum = draft.minimum(i);
-        let energy = quanta(need.energy_wh);
-        let cannot_wait = energy > steps(need.max_w) * (need.until as i64 - 1);
-        let wanted = energy <= minimum || cannot_wait || 2 * budget >= minimum;
-        if wanted && minimum <= steps(need.max_w) && draft.import_room(need.group, 0) >= minimum {
-            draft.set_need(i, 0, minimum);
-            budget -= minimum;
+        power > 0 && allowed_below(need, power) != power && fixed_at(&need.fixed, 0).is_none()
+    };
+    let off: Vec<usize> = order.iter().copied().filter(|&i| is_off(draft, i)).collect();
+    let mut planned = Vec::with_capacity(off.len());
+    let mut budget = 0;
+    for &i in &off {
+        let power = draft.need[i][0];
+        let below = allowed_below(&problem.needs[i], power);
+        budget += power - below;
+        planned.push(power);
+        draft.set_need(i, 0, below);
+    }
+    for (&i, power) in off.iter().zip(planned) {
+        let need = &problem.needs[i];
+        let below = draft.need[i][0];
+        let Some(above) = allowed_above(need, power) else { continue };
+        let last = energy(need.energy_wh) <= above * seconds(problem, 0);
+        let cannot_wait = energy(need.energy_wh) > steps(need.max_w) * (need.until as i64 - 1) * INTERVAL_S;
+        let step = above - below;
+        let room = draft.spare_room(need.group, 0);
+        if (last || cannot_wait || 2 * budget >= step) && room >= step {
+            draft.set_need(i, 0, above);
+            budget -= step;
             take_back(draft, i, &dear_first(i));
         }
     }
@@ -37,11 +48,11 @@ fn take_back(draft: &mut Draft<'_>, i: usize, dear_first: &[usize]) {
     for &k in dear_first {
         if k > 0 && draft.missing(i) < 0 && fixed_at(&need.fixed, k).is_none() {
             let power = draft.need[i][k];
-            draft.set_need(i, k, power - power.min(-draft.missing(i)));
+            let too_much = -(draft.missing(i).div_euclid(seconds(draft.problem, k)));
+            draft.set_need(i, k, power - power.min(too_much));
         }
     }
-    let later: i64 = draft.need[i].iter().skip(1).sum();
-    if draft.missing(i) < 0 && later > 0 {
+    if draft.missing(i) < 0 && draft.later(i) > 0 {
         draft.set_need(i, 0, 0);
     }
 }

@@ -8,11 +8,37 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// The linear program's optimum, rounded.
     Optimal,
+    /// The best that a search over directions had found when its time was over, rounded.
+    TimeLimit,
     /// Least laxity first inside the limits, because the solver failed or was late.
     Fallback {
         /// What happened.
         reason: String,
     },
+}
+
+/// Why a need is not met in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The car cannot take it in the time it stays.
+    Time,
+    /// The car could take it in time at an EVSE of its own power, but not at this one.
+    Rating,
+    /// A limit of the site, which others share.
+    Limit,
+    /// It could be given, but not at a price below the penalty.
+    Price,
+}
+
+/// A need that is not met in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfall {
+    /// Session.
+    pub session: String,
+    /// What is missing, rounded down.
+    pub energy_wh: WattHours,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// Setpoints of one site, `[lane][k]`, signed as on the bus: EVSE and base load ≥ 0, PV ≤ 0, battery either.
@@ -25,9 +51,11 @@ pub struct Schedule {
     /// Power per lane and interval; multiples of 10 W.
     pub power_w: Vec<Vec<Watts>>,
     /// Unmet need per session, only where positive.
-    pub shortfall_wh: Vec<(String, WattHours)>,
+    pub shortfalls: Vec<Shortfall>,
     /// Energy cost of the whole horizon, without penalties.
     pub cost: Micro,
+    /// Highest import of the horizon.
+    pub peak_w: Watts,
     /// Node price per group and interval: what one more kWh there would have cost. Zero in a fallback.
     pub node_price: Vec<Vec<MicroPerKwh>>,
     /// How it came about.

@@ -77,6 +77,10 @@ quantity!(
     MicroPerKwh(i64)
 );
 quantity!(
+    /// Price of a kW of demand, base units of the credit token per kW.
+    MicroPerKw(i64)
+);
+quantity!(
     /// Unix time, seconds.
     UnixTime(i64)
 );

@@ -150,6 +150,10 @@ pub enum Event {
     DayEnded,
 }
 
+/// The readings from which and up to which a lane's energy counts; `None` where the meter was silent, and the energy is an
+/// estimate.
+pub type Evidence = Option<(Reading, Reading)>;
+
 /// Everything to do. Each action's outcome returns as the event named beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -186,8 +190,8 @@ pub enum Action {
         interval: Interval,
         /// Energy of the interval by lane, import − export.
         energy_wh: Vec<WattHours>,
-        /// The readings behind it, by lane; `None` where a meter was silent.
-        readings: Vec<Option<Reading>>,
+        /// The readings behind it, by lane.
+        readings: Vec<Evidence>,
     },
     /// → `Opened` or `OpenRefused`.
     Open {

@@ -10,7 +10,7 @@ mod record;
 mod site;
 mod stay;
 
-pub use event::{Action, Asked, Event};
+pub use event::{Action, Asked, Event, Evidence};
 
 use crate::check::check;
 use crate::device::Reading;
@@ -176,7 +176,7 @@ impl Controller {
         let Some(plan) = self.sites[site].plan_for(interval) else { return Vec::new() };
         let power_w = plan.column(0);
         let note = match &plan.status {
-            Status::Optimal => PlanNote::Optimal,
+            Status::Optimal | Status::TimeLimit => PlanNote::Optimal,
             Status::Fallback { reason } => PlanNote::Fallback(reason.clone()),
         };
         self.sites[site].dispatch(interval, power_w.clone(), note);

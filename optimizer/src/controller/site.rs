@@ -1,5 +1,6 @@
 //! A site as the controller knows it: registers, batteries, plans, and what was driven.
 
+use super::event::Evidence;
 use super::stay::Stay;
 use crate::device::Reading;
 use crate::problem::{Forecast, GroupLimit, Need, Problem, Storage};
@@ -24,12 +25,20 @@ struct Register {
     time: UnixTime,
     /// At the last boundary, and the reading that said so.
     boundary_wh: WattHours,
+    boundary: Option<Reading>,
     newest: Option<Reading>,
 }
 
 impl Register {
     fn net_wh(&self) -> WattHours {
         self.import_wh - self.export_wh
+    }
+
+    /// The readings from which and up to which an interval counts; none where the meter was silent, or had never spoken.
+    fn evidence(&self, interval: Interval) -> Evidence {
+        let (start, stop) = (self.boundary.clone()?, self.newest.clone()?);
+        let told = start.counter < stop.counter && start.time < interval.end() && stop.time > interval.start();
+        told.then_some((start, stop))
     }
 }
 
@@ -119,7 +128,9 @@ impl SiteState {
     }
 
     pub(super) fn dispatch(&mut self, interval: Interval, power_w: Vec<Watts>, note: PlanNote) {
-        let priced = self.plan_for(interval).filter(|p| note == PlanNote::Optimal && p.status == Status::Optimal);
+        let priced = self
+            .plan_for(interval)
+            .filter(|p| note == PlanNote::Optimal && !matches!(p.status, Status::Fallback { .. }));
         let node_price = priced.map(|p| p.node_price.iter().map(|g| g.first().copied().unwrap_or_default()).collect());
         self.pending = None;
         self.dispatched.insert(interval, Dispatched { power_w, note, node_price, refused_readings: None });
@@ -185,8 +196,20 @@ impl SiteState {
             max_w,
             min_w: evse.min_w.min(max_w),
             energy_wh,
+            car_w: stay.asked.max_w,
+            running_w: self.running(stay.lane, interval),
             fixed: self.fixed(stay.lane, interval),
+            ..Need::default()
         })
+    }
+
+    /// What the plan before gives a lane from `first` on.
+    fn running(&self, lane: usize, first: Interval) -> Vec<Watts> {
+        let row = |plan: &Schedule| {
+            let passed = first.offset_from(plan.first)?;
+            Some(plan.power_w.get(lane)?.iter().skip(passed).copied().collect())
+        };
+        self.plan.as_ref().and_then(row).unwrap_or_default()
     }
 
     /// What the CPO has already posted for a lane.
@@ -224,6 +247,7 @@ impl SiteState {
             import_price,
             feed_in_price,
             shortfall_penalty: MicroPerKwh(2 * dearest + PENALTY_ABOVE_PRICES),
+            ..Problem::default()
         }
     }
 
@@ -245,6 +269,7 @@ impl SiteState {
             discharge_percent: battery.discharge_percent,
             end_value,
             fixed: self.fixed(lane, first),
+            ..Storage::default()
         };
         self.batteries().map(storage).collect()
     }
@@ -260,11 +285,13 @@ impl SiteState {
         WattHours(content.clamp(0, battery.capacity_wh.0))
     }
 
-    /// Closes an interval: its energy by lane, and the readings that say so.
-    pub(super) fn close(&mut self, interval: Interval, signals: &Signals) -> (Vec<WattHours>, Vec<Option<Reading>>) {
+    /// Closes an interval: its energy by lane, and the two readings that say so.
+    pub(super) fn close(&mut self, interval: Interval, signals: &Signals) -> (Vec<WattHours>, Vec<Evidence>) {
         let energy_wh: Vec<_> = self.registers.iter().map(|r| r.net_wh() - r.boundary_wh).collect();
+        let readings = self.registers.iter().map(|r| r.evidence(interval)).collect();
         for register in &mut self.registers {
             register.boundary_wh = register.net_wh();
+            register.boundary.clone_from(&register.newest);
         }
         let note = self.dispatched.get(&interval).map(|d| d.note.clone());
         let record = Record {
@@ -275,7 +302,6 @@ impl SiteState {
         };
         debug_assert_eq!(interval.offset_from(self.first), Some(self.records.len()), "intervals close in order");
         self.records.push(record);
-        let readings = self.registers.iter().map(|r| r.newest.clone().filter(|n| n.time == interval.end())).collect();
         (energy_wh, readings)
     }
 
@@ -303,5 +329,10 @@ impl SiteState {
 }
 
 fn limits(group: &crate::site::Group) -> GroupLimit {
-    GroupLimit { parent: group.parent, import_w: group.limit_import_w, export_w: group.limit_export_w }
+    GroupLimit {
+        parent: group.parent,
+        import_w: group.limit_import_w,
+        export_w: group.limit_export_w,
+        dimmed: Vec::new(),
+    }
 }

@@ -17,11 +17,16 @@ fn car_park_with(cars: usize, seed: u64, stay: usize) -> Problem {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let cabinets = cars.div_ceil(10);
     let site_w = 4_000 * cars as i64;
-    let mut groups = vec![GroupLimit { parent: None, import_w: Watts(site_w), export_w: Watts(site_w / 2) }];
+    let mut groups = vec![GroupLimit {
+        parent: None,
+        import_w: Watts(site_w),
+        export_w: Watts(site_w / 2),
+        ..GroupLimit::default()
+    }];
     groups.extend((0..cabinets).map(|_| GroupLimit {
         parent: Some(0),
         import_w: Watts(60_000),
-        export_w: Watts::ZERO,
+        ..GroupLimit::default()
     }));
     let needs = (0..cars).map(|lane| need(&mut rng, lane, stay)).collect();
     let sun = |k: usize| (k as i64 - 24).clamp(0, 48) * (72 - k as i64).clamp(0, 48);
@@ -44,13 +49,14 @@ fn car_park_with(cars: usize, seed: u64, stay: usize) -> Problem {
             charge_percent: 95,
             discharge_percent: 105,
             end_value: MicroPerKwh(200_000),
-            fixed: Vec::new(),
+            ..Storage::default()
         }],
         pv: vec![Forecast { lane: cars + 1, group: 0, power_w: pv_w }],
         base_loads: vec![Forecast { lane: cars + 2, group: 0, power_w: base_w }],
         import_price,
         feed_in_price: vec![MicroPerKwh(80_000); HORIZON],
         shortfall_penalty: MicroPerKwh(2_000_000),
+        ..Problem::default()
     }
 }
 
@@ -69,7 +75,7 @@ fn need(rng: &mut ChaCha8Rng, lane: usize, stay: usize) -> Need {
         max_w: Watts(max_w),
         min_w: Watts(if max_w == 11_040 { 4_140 } else { 1_380 }),
         energy_wh: WattHours(rng.random_range(most_wh / 5..=most_wh * 4 / 5).min(60_000)),
-        fixed: Vec::new(),
+        ..Need::default()
     }
 }
 
@@ -77,4 +83,41 @@ fn need(rng: &mut ChaCha8Rng, lane: usize, stay: usize) -> Need {
 fn import_micro(rng: &mut ChaCha8Rng, k: usize) -> i64 {
     let hour = [22, 21, 20, 20, 21, 24, 29, 34, 35, 31, 27, 24, 22, 21, 22, 25, 30, 36, 38, 36, 32, 28, 25, 23];
     10_000 * hour[k / 4 % 24] + rng.random_range(0..1_000)
+}
+
+/// The same car park one interval later, where `schedule` was followed: what it gave is no longer needed, and the day
+/// moves on, with the last interval repeated.
+#[allow(dead_code, reason = "not every user of the instances plans again")]
+pub(crate) fn next_interval(problem: &Problem, schedule: &optimizer::schedule::Schedule) -> Problem {
+    let mut next = Problem { first: problem.first.plus(1), ..problem.clone() };
+    for need in &mut next.needs {
+        let given = WattHours(schedule.power_w[need.lane][0].0 / 4);
+        need.energy_wh = (need.energy_wh - given).max(WattHours::ZERO);
+        (need.from, need.until) = (need.from.saturating_sub(1), need.until.saturating_sub(1));
+        need.running_w = schedule.power_w[need.lane][1..].to_vec();
+    }
+    for storage in &mut next.storages {
+        let power = schedule.power_w[storage.lane][0].0;
+        let percent = if power > 0 { storage.charge_percent } else { storage.discharge_percent };
+        storage.content_wh = WattHours((storage.content_wh.0 + power * percent / 400).clamp(0, storage.capacity_wh.0));
+    }
+    for series in [&mut next.import_price, &mut next.feed_in_price] {
+        series.remove(0);
+        series.extend(series.last().copied());
+    }
+    for forecast in next.pv.iter_mut().chain(&mut next.base_loads) {
+        forecast.power_w.remove(0);
+        forecast.power_w.extend(forecast.power_w.last().copied());
+    }
+    next
+}
+
+/// With EVSEs that know 6 to 32 A (or to 16 A on three phases) in steps of an ampere.
+#[allow(dead_code, reason = "not every user of the instances has pilots")]
+pub(crate) fn with_pilots(mut problem: Problem) -> Problem {
+    for need in &mut problem.needs {
+        let ampere_w = if need.min_w.0 > 2_000 { 690 } else { 230 };
+        need.pilots_w = (6..=32).map(|a| Watts(a * ampere_w)).filter(|w| *w <= need.max_w).collect();
+    }
+    problem
 }

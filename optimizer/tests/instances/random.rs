@@ -72,13 +72,19 @@ impl Recipe {
             import_price,
             feed_in_price,
             shortfall_penalty: MicroPerKwh(2_000_000),
+            ..Problem::default()
         }
     }
 
     fn group(self, rng: &mut ChaCha8Rng, g: usize) -> GroupLimit {
         let parent = if g == 0 { None } else { Some(rng.random_range(0..g)) };
         let import = rng.random_range(if self.overloads { 0 } else { 600 }..2_500);
-        GroupLimit { parent, import_w: Watts(import * 10), export_w: Watts(rng.random_range(0..1_000) * 10) }
+        GroupLimit {
+            parent,
+            import_w: Watts(import * 10),
+            export_w: Watts(rng.random_range(0..1_000) * 10),
+            dimmed: Vec::new(),
+        }
     }
 
     fn need(self, rng: &mut ChaCha8Rng, lane: usize) -> Need {
@@ -98,6 +104,7 @@ impl Recipe {
             min_w: Watts(if self.minimums { [1_380, 4_140][rng.random_range(0..2)] } else { 0 }),
             energy_wh: WattHours(rng.random_range(0..20_000)),
             fixed,
+            ..Need::default()
         }
     }
 
@@ -117,6 +124,7 @@ impl Recipe {
             discharge_percent: rng.random_range(100..=110),
             end_value: MicroPerKwh(rng.random_range(0..300_000)),
             fixed,
+            ..Storage::default()
         }
     }
 

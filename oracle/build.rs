@@ -1,15 +1,21 @@
-//! Compiles `contracts/src` with the settings of `foundry.toml` and leaves the bytecode of every contract that the oracle
-//! deploys in `OUT_DIR/<name>.{creation,runtime}`. A folder that did not change is not compiled again.
+//! Compiles `contracts/src` with the settings of `foundry.toml` and leaves, in `OUT_DIR`, the bytecode of every contract that
+//! the oracle deploys and of the libraries they are linked to, and `contracts.rs` with what the compiler says of it: where
+//! addresses of libraries belong, and where constructors write immutables. Linking is `chain/bytecode.rs`'s. A folder that
+//! did not change is not compiled again.
 
 use anyhow::{Context, Result, bail, ensure};
 use foundry_compilers::artifacts::remappings::Remapping;
-use foundry_compilers::artifacts::{BytecodeHash, EvmVersion, Optimizer, Settings, SettingsMetadata};
+use foundry_compilers::artifacts::{BytecodeHash, BytecodeObject, CompactBytecode, EvmVersion, Optimizer, Settings};
+use foundry_compilers::artifacts::{Offsets, SettingsMetadata};
 use foundry_compilers::solc::{Solc, SolcCompiler, SolcSettings};
 use foundry_compilers::{Artifact, ConfigurableArtifacts, ProjectBuilder, ProjectCompileOutput, ProjectPathsConfig};
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// What the oracle deploys; Settlement deploys the flexibility token itself.
-const CONTRACTS: [&str; 5] = ["CreditToken", "FlexibilityToken", "AssetRegistry", "Dispatch", "Settlement"];
+/// What is deployed, some by one another. The libraries that these are linked to follow from the compiler.
+const CONTRACTS: [&str; 7] =
+    ["CreditToken", "AssetRegistry", "RegistryViews", "Dispatch", "Settlement", "Bookings", "FlexibilityToken"];
 
 fn main() -> Result<()> {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR")?);
@@ -24,15 +30,77 @@ fn main() -> Result<()> {
         ensure!(root.join(package).is_dir(), "{package} is missing: run scripts/setup");
     }
     let output = compile(root)?;
+    let mut table = "[\n".to_owned();
+    let mut libraries = BTreeSet::new();
     for name in CONTRACTS {
-        let artifact = output.find_first(name).with_context(|| format!("contracts/src: no contract {name}"))?;
-        let creation = artifact.get_bytecode_bytes().with_context(|| format!("{name}: no creation bytecode"))?;
-        let runtime = artifact.get_deployed_bytecode_bytes().with_context(|| format!("{name}: no runtime bytecode"))?;
-        ensure!(!creation.is_empty() && !runtime.is_empty(), "{name}: abstract, or needs a library linked");
-        std::fs::write(out.join(format!("{name}.creation")), &creation[..])?;
-        std::fs::write(out.join(format!("{name}.runtime")), &runtime[..])?;
+        libraries.extend(leave(&output, name, false, &out, &mut table)?);
     }
+    // What libraries are linked to comes with them.
+    let mut done = BTreeSet::new();
+    while let Some(name) = libraries.difference(&done).next().cloned() {
+        libraries.extend(leave(&output, &name, true, &out, &mut table)?);
+        done.insert(name);
+    }
+    std::fs::write(out.join("contracts.rs"), table + "]\n")?;
     Ok(())
+}
+
+/// Leaves one contract's bytecode and its line of the table; returns the libraries it is linked to.
+fn leave(
+    output: &ProjectCompileOutput<SolcCompiler>,
+    name: &str,
+    library: bool,
+    out: &Path,
+    table: &mut String,
+) -> Result<BTreeSet<String>> {
+    let artifact = output.find_first(name).with_context(|| format!("contracts/src: no contract {name}"))?;
+    let creation = artifact.get_bytecode().with_context(|| format!("{name}: no creation bytecode"))?;
+    let deployed = artifact.get_deployed_bytecode().with_context(|| format!("{name}: no runtime bytecode"))?;
+    let runtime = deployed.bytecode.as_ref().with_context(|| format!("{name}: no runtime bytecode"))?;
+    let range = |o: &Offsets| format!("({}, {})", o.start, o.length);
+    let links = |code: &CompactBytecode| {
+        let of_files = code.link_references.values().flatten();
+        let places =
+            of_files.flat_map(|(library, places)| places.iter().map(move |o| format!("({}, {library:?})", o.start)));
+        places.collect::<Vec<_>>().join(", ")
+    };
+    let immutables: Vec<_> = deployed
+        .immutable_references
+        .values()
+        .map(|places| format!("&[{}]", places.iter().map(range).collect::<Vec<_>>().join(", ")))
+        .collect();
+    for (part, code) in [("creation", &*creation), ("runtime", runtime)] {
+        let bytes = zeroed(code).with_context(|| format!("{name}: {part} bytecode"))?;
+        ensure!(!bytes.is_empty(), "{name}: abstract");
+        std::fs::write(out.join(format!("{name}.{part}")), bytes)?;
+    }
+    writeln!(
+        table,
+        "    Compiled {{ name: {name:?}, library: {library}, \
+         creation: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.creation\")), creation_links: &[{}], \
+         runtime: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.runtime\")), runtime_links: &[{}], \
+         immutables: &[{}] }},",
+        links(&creation),
+        links(runtime),
+        immutables.join(", ")
+    )?;
+    let both = creation.link_references.values().chain(runtime.link_references.values());
+    Ok(both.flat_map(|libraries| libraries.keys().cloned()).collect())
+}
+
+/// Bytecode with zeros where addresses of libraries belong.
+fn zeroed(code: &CompactBytecode) -> Result<Vec<u8>> {
+    let text = match &code.object {
+        BytecodeObject::Bytecode(bytes) => return Ok(bytes.to_vec()),
+        BytecodeObject::Unlinked(text) => text.trim_start_matches("0x").as_bytes(),
+    };
+    ensure!(text.len() % 2 == 0, "an odd number of digits");
+    let mut text = text.to_vec();
+    for place in code.link_references.values().flat_map(|libraries| libraries.values().flatten()) {
+        let (start, length) = (2 * place.start as usize, 2 * place.length as usize);
+        text.get_mut(start..start + length).context("a library beyond the end")?.fill(b'0');
+    }
+    text.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair)?, 16).context("not in hex")).collect()
 }
 
 fn compile(root: &Path) -> Result<ProjectCompileOutput<SolcCompiler>> {

@@ -50,16 +50,7 @@ impl Keyring {
 
     /// Reads `{"operator": "0x…", "seed": "…"}`. The file must be readable by its owner only.
     pub fn load(path: &Path) -> Result<Self> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(path)
-                .with_context(|| format!("{}: cannot read", path.display()))?
-                .permissions()
-                .mode();
-            ensure!(mode & 0o077 == 0, "{}: expected a file that only its owner can read (chmod 600)", path.display());
-        }
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))?;
+        let text = secret_text(path)?;
         // The parser's message may quote the text, which is secret: only the position is passed on.
         let file: KeyFile = serde_json::from_str(&text).map_err(|e| {
             anyhow::anyhow!(
@@ -111,4 +102,15 @@ impl Keyring {
         let secret = keccak256([self.seed.as_slice(), role.as_bytes(), &[0], name.as_bytes()].concat());
         PrivateKeySigner::from_bytes(&secret).context("derived key out of range")
     }
+}
+
+fn secret_text(path: &Path) -> Result<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode =
+            std::fs::metadata(path).with_context(|| format!("{}: cannot read", path.display()))?.permissions().mode();
+        ensure!(mode & 0o077 == 0, "{}: expected a file that only its owner can read (chmod 600)", path.display());
+    }
+    std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))
 }

@@ -1,7 +1,7 @@
 //! `provolt`: runs a network of charge points, and proves what it does.
 
 use clap::{Parser, Subcommand};
-use oracle::commands::{history, register, replay, status, submit};
+use oracle::commands::{claim, deploy, history, register, replay, status, submit};
 use oracle::run;
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,13 +25,19 @@ enum Command {
     Run(run::RunArgs),
     /// Runs a day of real sessions (ACN-Data JSON or any CSV) on the site of a scenario
     Replay(Box<replay::ReplayArgs>),
+    /// Deploys the contracts, to the same addresses on every chain
+    Deploy(Box<deploy::Args>),
+    /// Compares the contracts on a chain with this build
+    VerifyDeployment(deploy::VerifyArgs),
     /// Deploys the contracts where they are missing, and registers a scenario's sites, assets and drivers
     Register(register::Args),
     /// Posts a CPO's own setpoints for coming intervals
     Submit(submit::Args),
     /// Shows what the chain knows: sites, dispatch, sessions, money
     Status(status::Args),
-    /// Lists receipts
+    /// Pays out what bills of a site came to, once they can no longer be disputed
+    Claim(claim::Args),
+    /// Lists what has happened: sessions opened and settled, bills corrected and paid out, bookings
     History(history::Args),
 }
 
@@ -51,6 +57,9 @@ fn main() -> ExitCode {
             match args.command {
                 Command::Run(args) => run::run(args).await?,
                 Command::Replay(args) => replay::run(*args).await?,
+                Command::Deploy(args) => deploy::run(&args, &mut out).await?,
+                Command::VerifyDeployment(args) => return deploy::verify(&args, &mut out).await,
+                Command::Claim(args) => claim::run(&args, &mut out).await?,
                 Command::Register(args) => register::run(&args, &mut out).await?,
                 Command::Submit(args) => return submit::run(&args, &mut out).await,
                 Command::Status(args) => status::run(&args, &mut out).await?,

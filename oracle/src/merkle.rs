@@ -1,15 +1,37 @@
-//! Merkle trees over signed readings, in the form that OpenZeppelin's `MerkleProof` verifies: pairs are hashed in
-//! ascending order, an odd node moves up unchanged.
+//! Merkle trees over signed readings, in the form that Dispatch proves lanes by: a leaf is hashed twice, pairs are hashed in
+//! ascending order, an odd node moves up unchanged (OpenZeppelin's `MerkleProof`).
 
 use alloy::primitives::{B256, keccak256};
+use alloy::sol_types::SolValue;
+
+/// Leaf of a lane: digests of the signed readings from which and up to which it counts; both zero where the meter was
+/// silent and the lane is an estimate.
+pub fn leaf(lane: u16, start: B256, stop: B256) -> B256 {
+    keccak256(keccak256((alloy::primitives::U256::from(lane), start, stop).abi_encode_params()))
+}
+
+/// What leads from the leaf at `index` up to the root.
+pub fn siblings(leaves: &[B256], mut index: usize) -> Vec<B256> {
+    let (mut level, mut path) = (leaves.to_vec(), Vec::new());
+    while level.len() > 1 {
+        path.extend(level.get(index ^ 1));
+        level = above(&level);
+        index /= 2;
+    }
+    path
+}
 
 /// Root over `leaves`; zero where there are none.
 pub fn root(leaves: &[B256]) -> B256 {
     let mut level = leaves.to_vec();
     while level.len() > 1 {
-        level = level.chunks(2).map(|pair| if let [a, b] = pair { node(*a, *b) } else { pair[0] }).collect();
+        level = above(&level);
     }
     level.first().copied().unwrap_or_default()
+}
+
+fn above(level: &[B256]) -> Vec<B256> {
+    level.chunks(2).map(|pair| if let [a, b] = pair { node(*a, *b) } else { pair[0] }).collect()
 }
 
 fn node(a: B256, b: B256) -> B256 {
@@ -28,5 +50,12 @@ mod tests {
         assert_eq!(root(&leaves), node(left, leaves[4]));
         assert_eq!(root(&leaves[..1]), leaves[0]);
         assert_eq!(root(&[]), B256::ZERO);
+        for count in 1..12 {
+            let leaves: Vec<_> = (0..count).map(|i| leaf(i, B256::with_last_byte(i as u8), B256::ZERO)).collect();
+            for (index, leaf) in leaves.iter().enumerate() {
+                let folded = siblings(&leaves, index).into_iter().fold(*leaf, node);
+                assert_eq!(folded, root(&leaves), "leaf {index} of {count}");
+            }
+        }
     }
 }

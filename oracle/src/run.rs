@@ -1,6 +1,6 @@
 //! One run, wired: scenario, state folder, chain, contracts, pages, devices, engine.
 
-use crate::chain::{Chain, Deployment, Protocol, anvil, deploy, register};
+use crate::chain::{Arguments, Chain, Deployment, Protocol, anvil, deploy, register};
 use crate::clock::{self, Clock, Pace};
 use crate::engine::{Edges, Engine};
 use crate::files;
@@ -310,7 +310,7 @@ async fn prepare_chain(stage: &Stage, chain: Chain, keyring: &Keyring, pace: Pac
         );
     }
     say("deploying the contracts");
-    let deployment = deploy(&chain).await?;
+    let deployment = deploy(&chain, &Arguments::of_a_run(&chain).await?).await?.deployment;
     deployment.save(&path)?;
     let protocol = Protocol::new(chain, deployment);
     let registered = register::register(&protocol, &stage.scenario, keyring).await?;

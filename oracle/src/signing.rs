@@ -1,9 +1,9 @@
 //! EIP-712: what drivers and meters sign. Mirrors the domains of Settlement and AssetRegistry.
 
-use crate::abi::{MeterReading, ReadingContext, Request};
-use alloy::primitives::{Address, B256, Signature, keccak256};
+use crate::abi::{self, Bill, MeterReading, ReadingContext, Request, Tariff, Terms};
+use alloy::primitives::{Address, B256, Signature, U256, keccak256};
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
-use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
+use alloy::sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
 use anyhow::{Context, Result};
 use optimizer::device::{Context as Why, Reading};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,36 @@ pub fn to_abi(reading: &Reading) -> MeterReading {
             Why::End => ReadingContext::End,
         },
     }
+}
+
+/// What a session is settled with: what differs between its readings, and the signature in its compact form (ERC-2098).
+pub fn to_signed_abi(signed: &SignedReading) -> Result<abi::SignedReading> {
+    let MeterReading { importWh, exportWh, time, counter, .. } = to_abi(&signed.reading);
+    let signature: Signature = signed.signature.parse().context("signature: expected 65 bytes in hex")?;
+    let signature = signature.normalized_s();
+    let parity = U256::from(u8::from(signature.v())) << 255_u32;
+    let (r, vs) = (B256::from(signature.r()), B256::from(signature.s() | parity));
+    Ok(abi::SignedReading { importWh, exportWh, time, counter, r, vs })
+}
+
+/// How the contracts name a meter that signs EIP-712 readings: its key's address, right-aligned.
+pub fn meter_id(key: Address) -> B256 {
+    key.into_word()
+}
+
+/// A tariff of one price, base units per kWh, and nothing else.
+pub fn flat_tariff(price: u64) -> Tariff {
+    Tariff { price, sessionFee: 0, idleFeePerMinute: 0, minimum: 0, maximum: 0, bands: Vec::new() }
+}
+
+/// What the registry keeps of a tariff, and what a driver signs.
+pub fn tariff_hash(tariff: &Tariff) -> B256 {
+    keccak256(tariff.abi_encode())
+}
+
+/// What the chain keeps of a settled session.
+pub fn receipt(terms: &Terms, bill: &Bill) -> B256 {
+    keccak256((terms.clone(), bill.clone()).abi_encode_params())
 }
 
 /// Digest that a meter signs.
@@ -107,10 +137,27 @@ mod tests {
         );
         assert_eq!(
             Request::eip712_encode_type(),
-            "Request(address driver,bytes32 evse,address meterKey,bytes32 tariffHash,uint32 energyWh,uint40 departure,\
+            "Request(address driver,bytes32 evse,bytes32 meter,bytes32 tariffHash,uint32 energyWh,uint40 departure,\
              uint64 priceCeiling,uint128 totalCeiling,uint64 nonce,uint40 validUntil)"
         );
         assert_eq!(typed::RegisterDriver::eip712_encode_type(), "RegisterDriver(address driver)");
+    }
+
+    #[test]
+    fn a_compact_signature_has_the_parity_in_its_highest_bit() -> Result<()> {
+        for counter in 1..9 {
+            let key = crate::keys::Keyring::local()?.meter("DE*PVT*E1*1")?;
+            let (import_wh, export_wh, time) = (WattHours(1200), WattHours(0), UnixTime(1_700_000_000));
+            let asset = "DE*PVT*E1*1".to_owned();
+            let signed =
+                sign_reading(&key, Reading { asset, import_wh, export_wh, time, counter, context: Why::Begin })?;
+            let compact = to_signed_abi(&signed)?;
+            let (odd, mut s) = (compact.vs[0] >> 7 == 1, compact.vs);
+            s[0] &= 0x7f;
+            let whole = Signature::from_scalars_and_parity(compact.r, s, odd);
+            assert_eq!(whole.recover_address_from_prehash(&reading_digest(&signed.reading))?, key.address());
+        }
+        Ok(())
     }
 
     #[test]

@@ -2,20 +2,19 @@
 
 use alloy::primitives::{B256, Bytes, keccak256};
 use anyhow::Result;
-use optimizer::device::{Context, Reading};
 use optimizer::scenario::Scenario;
 use optimizer::site::{AssetKind, Site};
-use optimizer::units::{Interval, Micro, UnixTime, WattHours, Watts};
-use oracle::abi::{Flexibility, IDispatch, IntervalState, Request, SessionState};
+use optimizer::units::{Interval, Micro, UnixTime, Watts};
+use oracle::abi::{IDispatch, IntervalState, Request, SessionState};
 use oracle::chain::anvil::{self, Anvil, Options};
-use oracle::chain::deploy::bytecode;
+use oracle::chain::events::Which;
 use oracle::chain::register::register;
-use oracle::chain::{Call, Chain, Deployment, Outcome, Protocol, deploy};
-use oracle::commands::{ChainArgs, history, register as register_command, status, submit};
+use oracle::chain::{Arguments, Call, Chain, Deployment, Outcome, Protocol, deploy};
+use oracle::commands::{ChainArgs, register as register_command, submit};
 use oracle::keys::Keyring;
 use oracle::{files, signing};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -27,18 +26,18 @@ fn scenario(name: &str) -> Scenario {
     files::load_scenario(&folder).unwrap().0
 }
 
-struct Local {
-    protocol: Protocol,
-    keyring: Keyring,
+pub(super) struct Local {
+    pub(super) protocol: Protocol,
+    pub(super) keyring: Keyring,
     scenario: Scenario,
     /// Ends with the test.
     _anvil: Anvil,
-    folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 impl Local {
     /// A chain with the scenario registered, half an hour before its first interval.
-    async fn start(name: &str) -> Result<Self> {
+    pub(super) async fn start(name: &str) -> Result<Self> {
         let scenario = scenario(name);
         let folder = tempfile::tempdir()?;
         let genesis = UnixTime(scenario.signals.first.start().0 - 1800);
@@ -46,16 +45,17 @@ impl Local {
         let keyring = Keyring::local()?;
         let chain = Chain::connect(&anvil.rpc, &keyring).await?;
         chain.drive_clock().await?;
-        let protocol = Protocol::new(chain.clone(), deploy(&chain).await?);
+        let arguments = Arguments::of(chain.operator());
+        let protocol = Protocol::new(chain.clone(), deploy(&chain, &arguments).await?.deployment);
         register(&protocol, &scenario, &keyring).await?;
         Ok(Self { protocol, keyring, scenario, _anvil: anvil, folder })
     }
 
-    fn site(&self) -> &Site {
+    pub(super) fn site(&self) -> &Site {
         &self.scenario.sites[0]
     }
 
-    fn args(&self) -> Result<ChainArgs> {
+    pub(super) fn args(&self) -> Result<ChainArgs> {
         let file = self.folder.path().join("deployment.json");
         self.protocol.deployment.save(&file)?;
         let rpc = self._anvil.rpc.clone();
@@ -78,7 +78,7 @@ impl Local {
         Ok((code, String::from_utf8(printed)?))
     }
 
-    async fn outcome(&self, call: &Call) -> Result<Outcome> {
+    pub(super) async fn outcome(&self, call: &Call) -> Result<Outcome> {
         let chain = &self.protocol.chain;
         let prepared = self.protocol.prepare(call, chain.next_nonce().await?).await?;
         chain.send(&prepared).await?;
@@ -86,7 +86,7 @@ impl Local {
         Ok(chain.await_outcomes(&[prepared.hash], Instant::now() + PATIENCE).await?.remove(0))
     }
 
-    async fn refusal(&self, call: &Call) -> Result<String> {
+    pub(super) async fn refusal(&self, call: &Call) -> Result<String> {
         Ok(self.outcome(call).await?.result.unwrap_err().name)
     }
 
@@ -99,15 +99,15 @@ impl Local {
         Call::PostSetpoints { site, interval: interval.0, lanes, plan_hash: keccak256("plan") }
     }
 
-    fn request(&self, driver: &str, nonce: u64) -> Result<Call> {
+    pub(super) fn request(&self, driver: &str, nonce: u64) -> Result<Call> {
         let (_, asset, evse) = self.site().evses().next().unwrap();
         let key = self.keyring.person(driver)?;
         let end = self.scenario.signals.first.start().0 + 36_000;
         let request = Request {
             driver: key.address(),
             evse: signing::id(&asset.id),
-            meterKey: self.keyring.meter_address(&asset.id)?,
-            tariffHash: keccak256(alloy::sol_types::SolValue::abi_encode(&(evse.price.0 as u64))),
+            meter: signing::meter_id(self.keyring.meter_address(&asset.id)?),
+            tariffHash: signing::tariff_hash(&signing::flat_tariff(evse.price.0 as u64)),
             energyWh: 5000,
             departure: alloy::primitives::aliases::U40::from(end),
             priceCeiling: evse.price.0 as u64,
@@ -117,7 +117,8 @@ impl Local {
         };
         let digest = signing::request_digest(&request, self.protocol.chain.id(), self.protocol.deployment.settlement);
         let signature = signing::sign(&key, digest)?.parse::<Bytes>()?;
-        Ok(Call::OpenSession { request, signature })
+        let tariff = signing::flat_tariff(evse.price.0 as u64);
+        Ok(Call::OpenSession { request, tariff, signature })
     }
 }
 
@@ -220,15 +221,21 @@ async fn what_is_refused_within_one_block_still_has_its_reason() -> Result<()> {
 #[tokio::test]
 async fn only_registered_drivers_open_sessions() -> Result<()> {
     let local = Local::start("quickstart").await?;
-    assert_eq!(local.refusal(&local.request("nobody", 1)?).await?, "UnregisteredDriver");
+    assert_eq!(local.refusal(&local.request("nobody", 1)?).await?, "NotAdmitted");
     let opened = local.outcome(&local.request("driver-02", 1)?).await?;
     assert!(opened.result.is_ok(), "{opened:?}");
     assert_eq!(local.refusal(&local.request("driver-02", 2)?).await?, "EvseBusy");
     let evse = signing::id(&local.site().evses().next().unwrap().1.id);
-    let session = local.protocol.open_session_at(evse).await?.unwrap();
-    let known = local.protocol.session(session).await?;
-    assert_eq!((known.state, known.held), (SessionState::Active, 2_000_000));
-    assert_eq!(local.protocol.sessions_opened(0).await?[0].event.session, session);
+    let place = local.protocol.open_at(evse).await?.unwrap();
+    let opened = local.protocol.sessions_opened(&Which::default()).await?.remove(0).event;
+    assert_eq!((opened.terms.held, opened.terms.place, opened.evse), (2_000_000, place, evse));
+    // The chain keeps a hash of the terms, which the event told.
+    let hash = keccak256(alloy::sol_types::SolValue::abi_encode(&opened.terms));
+    let (kept, state) = local.protocol.place(evse, place).await?;
+    assert_eq!((&kept[..], state), (&hash[..26], SessionState::Active));
+    let told = local.protocol.terms_of(opened.terms.session).await?.unwrap();
+    assert_eq!(told, (opened.terms, opened.tariff));
+    assert_eq!(local.protocol.terms_of(hash).await?, None);
     Ok(())
 }
 
@@ -311,71 +318,6 @@ async fn a_cpo_submits_its_own_setpoints_and_all_or_none_are_sent() -> Result<()
 }
 
 #[tokio::test]
-async fn status_and_history_tell_what_the_chain_knows() -> Result<()> {
-    let local = Local::start("quickstart").await?;
-    assert!(local.outcome(&local.request("driver-02", 1)?).await?.result.is_ok());
-    let (chain, evse) = (&local.protocol.chain, local.site().evses().next().unwrap().1.id.clone());
-    let session = local.protocol.open_session_at(signing::id(&evse)).await?.unwrap();
-    let begin = chain.head().await?.time;
-    let meter = local.keyring.meter(&evse)?;
-    let signed = |import_wh: i64, time: i64, counter: u64, context| {
-        let reading = Reading {
-            asset: evse.clone(),
-            import_wh: WattHours(import_wh),
-            export_wh: WattHours(0),
-            time: UnixTime(time),
-            counter,
-            context,
-        };
-        let signed = signing::sign_reading(&meter, reading)?;
-        anyhow::Ok((signing::to_abi(&signed.reading), signed.signature.parse::<Bytes>()?))
-    };
-    chain.mine_at(UnixTime(begin.0 + 900)).await?;
-    let settle = |stop_wh| {
-        anyhow::Ok(Call::Settle {
-            session,
-            start: signed(1000, begin.0, 1, Context::Begin)?,
-            stop: signed(stop_wh, begin.0 + 900, 2, Context::End)?,
-            flexibility: Flexibility { activatedWh: 10, displacedWhIntervals: 10, worth: 5, certified: false },
-        })
-    };
-    assert_eq!(local.refusal(&settle(999)?).await?, "RegisterBackwards");
-
-    let status = status::gather(&local.protocol).await?;
-    let wallet = |status: &status::Status| {
-        let account = local.keyring.person("driver-02").unwrap().address();
-        status.wallets.iter().find(|w| w.account == account).unwrap().clone()
-    };
-    assert_eq!((status.sessions_open, wallet(&status).held_micro), (1, Micro(2_000_000)));
-    assert_eq!(status.accounted_micro, status.credit_supply_micro);
-
-    let settled = local.outcome(&settle(3000)?).await?;
-    assert!(settled.result.is_ok(), "{settled:?}");
-    let status = status::gather(&local.protocol).await?;
-    assert_eq!((status.sessions_open, status.sessions_settled), (0, 1));
-    // 2 kWh at 0.35.
-    assert_eq!((wallet(&status).held_micro, wallet(&status).balance_micro), (Micro(0), Micro(65_000_000 - 700_000)));
-    let mut printed = Vec::new();
-    status::run(&status::Args { json: false, chain: local.args()? }, &mut printed).await?;
-    assert!(String::from_utf8(printed)?.contains("DE*PVT*QUICKSTART: 2 groups, 11 assets"));
-
-    for (driver, count) in [("driver-02", 1), ("driver-01", 0)] {
-        let mut printed = Vec::new();
-        let (driver, evse) = (Some(driver.to_owned()), Some(evse.clone()));
-        let args = history::Args { driver, evse, site: None, json: true, chain: local.args()? };
-        history::run(&args, &mut printed).await?;
-        let entries: serde_json::Value = serde_json::from_slice(&printed)?;
-        assert_eq!(entries.as_array().unwrap().len(), count);
-        if count == 1 {
-            assert_eq!(entries[0]["amount_micro"], 700_000);
-            assert_eq!(entries[0]["energy_wh"], 2000);
-            assert_eq!(entries[0]["site"], "DE*PVT*QUICKSTART");
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn the_register_command_deploys_once() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let anvil = anvil::spawn(&Options::new(UnixTime(1_700_000_000), folder.path().join("anvil.log")))?;
@@ -389,29 +331,6 @@ async fn the_register_command_deploys_once() -> Result<()> {
         register_command::run(&args, &mut printed).await?;
         let printed = String::from_utf8(printed)?;
         assert!(printed.contains(expected), "{printed}");
-    }
-    Ok(())
-}
-
-/// What the oracle deploys is what the contract tests tested.
-#[test]
-fn bytecode_equals_forges() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let forge = root.join("node_modules/.bin/forge");
-    let built = Command::new(forge).args(["build", "contracts/src"]).current_dir(&root).output()?;
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    for (name, (creation, runtime)) in [
-        ("CreditToken", bytecode::CREDIT),
-        ("FlexibilityToken", bytecode::FLEXIBILITY),
-        ("AssetRegistry", bytecode::REGISTRY),
-        ("Dispatch", bytecode::DISPATCH),
-        ("Settlement", bytecode::SETTLEMENT),
-    ] {
-        let artifact = std::fs::read(root.join(format!("contracts/out/{name}.sol/{name}.json")))?;
-        let artifact: serde_json::Value = serde_json::from_slice(&artifact)?;
-        let code = |part: &str| artifact[part]["object"].as_str().unwrap().parse::<Bytes>().unwrap();
-        assert_eq!(code("bytecode")[..], *creation, "{name}");
-        assert_eq!(code("deployedBytecode")[..], *runtime, "{name}");
     }
     Ok(())
 }

@@ -3,5 +3,9 @@
 
 mod chain;
 mod day;
+mod deployment;
+mod evidence;
 mod house;
+mod nonsense;
 mod pages;
+mod sessions;

@@ -1,16 +1,22 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
-//! ([`transact`]) and why it was refused ([`revert`]), the contracts' addresses ([`deploy`]), what they know ([`views`])
-//! and how they come to know it ([`register`]).
+//! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
+//! whether they are what was built ([`verify`]), what they know ([`views`]), what has happened ([`events`]) and how they come
+//! to know a scenario ([`register`]).
 
 pub mod anvil;
 mod batch;
+pub mod bytecode;
 pub mod deploy;
+pub mod events;
+mod facts;
 pub mod register;
 pub mod revert;
 pub mod transact;
+pub mod verify;
 pub mod views;
 
-pub use deploy::{Deployment, deploy};
+pub use deploy::{Arguments, Deployed, Deployment, deploy};
+pub use events::Logged;
 pub use revert::RevertReason;
 pub use transact::{Call, Outcome, Prepared};
 pub use views::Protocol;
@@ -71,6 +77,17 @@ pub struct Head {
 impl Chain {
     /// Connects to a node over HTTP and refuses well-known keys on a foreign chain.
     pub async fn connect(rpc: &str, keyring: &Keyring) -> Result<Self> {
+        let chain = Self::open(rpc, keyring.operator().clone()).await?;
+        keyring.ensure_fit_for(chain.chain_id)?;
+        Ok(chain)
+    }
+
+    /// Connects to a node to look only, by a key that nobody has.
+    pub async fn watch(rpc: &str) -> Result<Self> {
+        Self::open(rpc, PrivateKeySigner::random()).await
+    }
+
+    async fn open(rpc: &str, operator: PrivateKeySigner) -> Result<Self> {
         let url: Url = rpc.parse().with_context(|| format!("{rpc}: expected a URL like http://127.0.0.1:8545"))?;
         let client = Client::builder().timeout(REQUEST_TIMEOUT).build()?;
         let retry = RetryBackoffLayer::new_with_policy(
@@ -82,12 +99,11 @@ impl Chain {
         let client = ClientBuilder::default().layer(retry).http_with_client(client, url);
         let provider = ProviderBuilder::new().disable_recommended_fillers().connect_client(client).erased();
         let chain_id = provider.get_chain_id().await.with_context(|| format!("{rpc}: no chain answers there"))?;
-        keyring.ensure_fit_for(chain_id)?;
         let version = provider.get_client_version().await.unwrap_or_default();
         let tip = provider.get_max_priority_fee_per_gas().await.unwrap_or(DEFAULT_TIP);
         Ok(Self {
             provider,
-            operator: keyring.operator().clone(),
+            operator,
             chain_id,
             clock_driven: version.starts_with("anvil/"),
             tip,
@@ -136,6 +152,11 @@ impl Chain {
     pub async fn block_hash(&self, number: u64) -> Result<Option<alloy::primitives::B256>> {
         let block = self.provider.get_block_by_number(number.into()).await.context("block")?;
         Ok(block.map(|b| b.header.hash()))
+    }
+
+    /// Whether there is a contract at an address.
+    pub async fn has_code(&self, address: Address) -> Result<bool> {
+        Ok(!self.provider.get_code_at(address).await.context("code")?.is_empty())
     }
 
     async fn anvil(&self, method: &'static str, params: Value) -> Result<Value> {

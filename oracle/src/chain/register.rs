@@ -1,7 +1,8 @@
-//! Brings the facts of a scenario onto the chain: owners with their sites, groups and assets, the operator's rights,
+//! Brings the facts of a scenario onto the chain: owners with their sites, groups, assets and tariffs, the operator's rights,
 //! drivers and their money. What is there already is left alone; what differs is an error that names it.
 
 use super::batch::Batch;
+use super::facts::{assets_of, groups_of, tariff, units};
 use super::transact::Draft;
 use super::views::{Protocol, micro};
 use crate::abi::{self, IAssetRegistry, ICreditToken, ISettlement};
@@ -9,12 +10,13 @@ use crate::keys::{Keyring, LOCAL_CHAIN_ID};
 use crate::signing;
 use alloy::primitives::aliases::U40;
 use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use optimizer::scenario::Scenario;
 use optimizer::session::Driver;
-use optimizer::site::{AssetKind, Site};
-use optimizer::units::{Micro, Watts};
+use optimizer::site::Site;
+use optimizer::units::{Micro, MicroPerKwh};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +27,10 @@ const ALL_RIGHTS: u8 = 1 | 2 | 4;
 const ASSETS_PER_TRANSACTION: usize = 80;
 /// An asset costs about 110,000 gas.
 const GAS_ASSET: u64 = 150_000;
+/// EVSEs in one transaction that get a tariff.
+const TARIFFS_PER_TRANSACTION: usize = 64;
+/// An EVSE's tariff costs about 35,000 gas.
+const GAS_TARIFF: u64 = 60_000;
 /// A group costs about 30,000 gas.
 const GAS_GROUP: u64 = 60_000;
 /// The layout is stored anew as code with every change: at most 11 kB at 200 gas a byte.
@@ -33,8 +39,6 @@ const GAS_LAYOUT: u64 = 3_000_000;
 const GAS_STEP: u64 = 250_000;
 /// Questions asked of the node at once.
 const VIEWS_AT_ONCE: usize = 16;
-/// Phases of an asset that is no EVSE: the model has none, the registry asks for 1 to 3.
-const PHASES_OF_OTHERS: u8 = 3;
 
 /// What a registration did. All zero when everything was there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -138,11 +142,43 @@ async fn add_site(
         batch.push(format!("assets of {}", site.id), &owner, Draft::call(registry, &call, gas)).await?;
         done.assets += chunk.len();
     }
+    add_tariffs(protocol, site, assets_known, &owner, batch).await?;
     let operator = protocol.chain.operator();
     if !protocol.is_authorised(id, operator, ALL_RIGHTS).await? {
         let call =
             IAssetRegistry::setDelegateCall { site: id, delegate: operator, rights: ALL_RIGHTS, expiry: U40::MAX };
         batch.push(format!("rights at {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
+    }
+    Ok(())
+}
+
+/// The scenario's price of an EVSE, as a tariff of nothing else.
+async fn add_tariffs(
+    protocol: &Protocol,
+    site: &Site,
+    assets_known: usize,
+    owner: &PrivateKeySigner,
+    batch: &mut Batch<'_>,
+) -> Result<()> {
+    let mut missing: BTreeMap<MicroPerKwh, Vec<B256>> = BTreeMap::new();
+    for (lane, asset, evse) in site.evses() {
+        let id = signing::id(&asset.id);
+        let wanted = signing::tariff_hash(&tariff(evse.price).with_context(|| format!("asset {}", asset.id))?);
+        let known = if lane < assets_known { protocol.asset(id).await? } else { None };
+        let on_chain = known.map(|(_, state)| state.tariffHash).unwrap_or_default();
+        if on_chain.is_zero() {
+            missing.entry(evse.price).or_default().push(id);
+        } else {
+            same("hash of the tariff", &on_chain, &wanted).with_context(|| format!("asset {}", asset.id))?;
+        }
+    }
+    for (price, evses) in missing {
+        for evses in evses.chunks(TARIFFS_PER_TRANSACTION) {
+            let gas = GAS_STEP + GAS_TARIFF * evses.len() as u64;
+            let call = IAssetRegistry::setTariffCall { evses: evses.to_vec(), tariff: tariff(price)? };
+            let draft = Draft::call(protocol.deployment.registry, &call, gas);
+            batch.push(format!("tariff of {} EVSEs of {}", evses.len(), site.id), owner, draft).await?;
+        }
     }
     Ok(())
 }
@@ -188,6 +224,13 @@ async fn add_drivers(
     }
     let has = protocol.credit_balance(operator.address()).await?;
     if has < done.deposited {
+        let arguments = &deployment.arguments;
+        ensure!(
+            arguments.credit.is_none() && arguments.minter == operator.address(),
+            "deposits of {} micro-credits are missing, and {} has {has} and cannot make more",
+            done.deposited,
+            operator.address()
+        );
         let call = ICreditToken::mintCall { to: operator.address(), amount: units(done.deposited - has)? };
         batch.push("faucet", &operator, Draft::call(deployment.credit, &call, GAS_STEP)).await?;
     }
@@ -230,8 +273,11 @@ async fn add_thresholds(
     Ok(())
 }
 
-/// Every credit token was minted to be deposited.
+/// Every credit token of our own was minted to be deposited.
 async fn ensure_money_adds_up(protocol: &Protocol) -> Result<()> {
+    if protocol.deployment.arguments.credit.is_some() {
+        return Ok(());
+    }
     let mut deposited = Micro::ZERO;
     for deposit in protocol.deposits().await? {
         deposited += micro(deposit.event.amount)?;
@@ -239,45 +285,6 @@ async fn ensure_money_adds_up(protocol: &Protocol) -> Result<()> {
     let supply = protocol.credit_supply().await?;
     ensure!(supply == deposited, "{supply} micro-credits exist, but {deposited} were deposited");
     Ok(())
-}
-
-fn groups_of(site: &Site) -> Result<Vec<abi::Group>> {
-    site.groups
-        .iter()
-        .map(|group| {
-            Ok(abi::Group {
-                parent: u16::try_from(group.parent.unwrap_or(0)).context("too many groups")?,
-                limitImportW: watts(group.limit_import_w).with_context(|| format!("group {}", group.id))?,
-                limitExportW: watts(group.limit_export_w).with_context(|| format!("group {}", group.id))?,
-            })
-        })
-        .collect()
-}
-
-fn assets_of(site: &Site, keyring: &Keyring) -> Result<Vec<abi::Asset>> {
-    site.assets
-        .iter()
-        .map(|asset| {
-            let (kind, min_w, phases, price) = match &asset.kind {
-                AssetKind::Evse(evse) => (abi::AssetKind::Evse, evse.min_w, evse.phases, evse.price.0),
-                AssetKind::Pv => (abi::AssetKind::Pv, Watts::ZERO, PHASES_OF_OTHERS, 0),
-                AssetKind::Battery(_) => (abi::AssetKind::Battery, Watts::ZERO, PHASES_OF_OTHERS, 0),
-                AssetKind::BaseLoad => (abi::AssetKind::BaseLoad, Watts::ZERO, PHASES_OF_OTHERS, 0),
-            };
-            Ok(abi::Asset {
-                id: signing::id(&asset.id),
-                kind,
-                group: u16::try_from(asset.group).context("too many groups")?,
-                ratedW: watts(asset.rated_w).with_context(|| format!("asset {}", asset.id))?,
-                minW: watts(min_w).with_context(|| format!("asset {}", asset.id))?,
-                phases,
-                latitudeE7: asset.position.latitude_e7,
-                longitudeE7: asset.position.longitude_e7,
-                meterKey: keyring.meter_address(&asset.id)?,
-                price: u64::try_from(price).with_context(|| format!("asset {}: price below zero", asset.id))?,
-            })
-        })
-        .collect()
 }
 
 async fn ensure_same_groups(
@@ -313,13 +320,14 @@ async fn ensure_same_assets(
 ) -> Result<()> {
     ensure!(known <= assets.len(), "{known} assets on chain, {} in the scenario", assets.len());
     let ids: Vec<B256> = assets.iter().take(known).map(|a| a.id).collect();
-    let on_chain: Vec<Option<(abi::Asset, B256, u16)>> =
+    let on_chain: Vec<Option<(abi::Asset, abi::AssetState)>> =
         stream::iter(ids.into_iter().map(|a| protocol.asset(a))).buffered(VIEWS_AT_ONCE).try_collect().await?;
     for (lane, ((wanted, asset), on_chain)) in assets.iter().zip(&site.assets).zip(on_chain).enumerate() {
         let compare = || {
-            let (has, at, in_lane) = on_chain.context("not on chain")?;
-            same("site", &at, &id)?;
-            same("lane", &usize::from(in_lane), &lane)?;
+            let (has, state) = on_chain.context("not on chain")?;
+            ensure!(!state.removed, "removed");
+            same("site", &state.site, &id)?;
+            same("lane", &usize::from(state.lane), &lane)?;
             same("kind", &(has.kind as u8), &(wanted.kind as u8))?;
             same("group", &has.group, &wanted.group)?;
             same("rated power in W", &has.ratedW, &wanted.ratedW)?;
@@ -327,8 +335,9 @@ async fn ensure_same_assets(
             same("phases", &has.phases, &wanted.phases)?;
             same("latitude", &has.latitudeE7, &wanted.latitudeE7)?;
             same("longitude", &has.longitudeE7, &wanted.longitudeE7)?;
-            same("meter key", &has.meterKey, &wanted.meterKey)?;
-            same("price", &has.price, &wanted.price)
+            same("connector", &(has.connector as u8), &(wanted.connector as u8))?;
+            same("access", &(has.access as u8), &(wanted.access as u8))?;
+            same("meter", &has.meter, &wanted.meter)
         };
         compare().with_context(|| format!("asset {}", asset.id))?;
     }
@@ -338,12 +347,4 @@ async fn ensure_same_assets(
 fn same<T: PartialEq + fmt::Display>(what: &str, on_chain: &T, wanted: &T) -> Result<()> {
     ensure!(on_chain == wanted, "{what}: {on_chain} on chain, {wanted} in the scenario");
     Ok(())
-}
-
-fn watts(power: Watts) -> Result<u32> {
-    u32::try_from(power.0).with_context(|| format!("{power} W does not fit the registry"))
-}
-
-fn units(amount: Micro) -> Result<U256> {
-    U256::try_from(amount.0).ok().with_context(|| format!("{amount}: an amount below zero"))
 }

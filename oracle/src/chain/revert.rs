@@ -1,6 +1,6 @@
 //! Why a contract refused: its custom error with the values.
 
-use crate::abi::{IAssetRegistry, ICreditToken, IDispatch, ISettlement};
+use crate::abi::{IAssetRegistry, IBookings, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
 use alloy::primitives::{Bytes, hex};
 use alloy::sol_types::{Panic, Revert, SolError, SolInterface};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ fn decode(data: &[u8]) -> (String, String) {
         .map(|e| format!("{e:?}"))
         .or_else(|_| IDispatch::IDispatchErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| IAssetRegistry::IAssetRegistryErrors::abi_decode(data).map(|e| format!("{e:?}")))
+        .or_else(|_| IBookings::IBookingsErrors::abi_decode(data).map(|e| format!("{e:?}")))
+        .or_else(|_| IFlexibilityToken::IFlexibilityTokenErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| ICreditToken::ICreditTokenErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| foreign::Token::TokenErrors::abi_decode(data).map(|e| format!("{e:?}")));
     if let Ok(debug) = debug {

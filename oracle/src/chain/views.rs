@@ -2,17 +2,12 @@
 
 use super::deploy::Deployment;
 use super::{Chain, transact};
-use crate::abi::{Asset, Group, IAssetRegistry, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
-use crate::abi::{IntervalState, Session, Site};
-use alloy::primitives::{Address, B256, U256};
+use crate::abi::{Asset, AssetState, Group, IAssetRegistry, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
+use crate::abi::{IntervalState, MeterReading, ReadingProof, Request, SessionState, Site};
+use alloy::primitives::{Address, B256, FixedBytes, U256};
 use alloy::providers::{DynProvider, Provider};
-use alloy::rpc::types::Filter;
-use alloy::sol_types::SolEvent;
 use anyhow::{Context, Result};
-use optimizer::units::Micro;
-
-/// Public nodes answer for about this many blocks at a time.
-const LOG_BLOCKS_MAX: u64 = 10_000;
+use optimizer::units::{Micro, WattHours};
 
 /// The contracts of one deployment, over one connection.
 #[derive(Debug, Clone)]
@@ -23,28 +18,13 @@ pub struct Protocol {
     pub deployment: Deployment,
 }
 
-/// An event with its place on the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logged<E> {
-    /// Block.
-    pub block: u64,
-    /// Place among the block's events.
-    pub index: u64,
-    /// Transaction.
-    pub transaction: B256,
-    /// The event.
-    pub event: E,
-}
-
-/// Which settled sessions to show; `None` shows all.
+/// What a site's bills came to and nobody has claimed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SettledFilter {
-    /// Of this driver.
-    pub driver: Option<Address>,
-    /// At this EVSE.
-    pub evse: Option<B256>,
-    /// At this site.
-    pub site: Option<B256>,
+pub struct Claimable {
+    /// Can be paid out now.
+    pub claimable: Micro,
+    /// Can still be disputed.
+    pub pending: Micro,
 }
 
 impl Protocol {
@@ -78,7 +58,7 @@ impl Protocol {
         micro(self.settlement().balanceOf(account).call().await.context("wallet")?)
     }
 
-    /// Sum of all wallets and holds.
+    /// Sum of all wallets, holds, bookings' money and bills not paid out.
     pub async fn accounted(&self) -> Result<Micro> {
         micro(self.settlement().accounted().call().await.context("accounted")?)
     }
@@ -103,20 +83,50 @@ impl Protocol {
         micro(self.flexibility().balanceOf(account).call().await.context("flexibility balance")?)
     }
 
-    /// A session; all zero, with state None, when there is none.
-    pub async fn session(&self, id: B256) -> Result<Session> {
-        self.settlement().session(id).call().await.context("session")
+    /// What a site's bills came to.
+    pub async fn claimable(&self, site: B256) -> Result<Claimable> {
+        let of = self.settlement().claimableOf(site).call().await.context("claimable")?;
+        Ok(Claimable { claimable: micro(of.claimable)?, pending: micro(of.pending)? })
     }
 
-    /// The active session at an EVSE.
-    pub async fn open_session_at(&self, evse: B256) -> Result<Option<B256>> {
-        let id = self.settlement().openSessionAt(evse).call().await.context("open session")?;
-        Ok((!id.is_zero()).then_some(id))
+    /// The place at which the open session of an EVSE is kept; `None` where none is open.
+    pub async fn open_at(&self, evse: B256) -> Result<Option<u16>> {
+        let at = self.settlement().openAt(evse).call().await.context("open session")?;
+        Ok(at.open.then_some(at.place))
+    }
+
+    /// What a place of an EVSE keeps: a hash of its session, and its state.
+    pub async fn place(&self, evse: B256, place: u16) -> Result<(FixedBytes<26>, SessionState)> {
+        let kept = self.settlement().placeAt(evse, place).call().await.context("place")?;
+        Ok((kept.commitment, kept.state))
+    }
+
+    /// The contract's own digest of a request.
+    pub async fn session_id(&self, request: &Request) -> Result<B256> {
+        self.settlement().sessionId(request.clone()).call().await.context("session id")
+    }
+
+    /// The contract's own digest of a reading.
+    pub async fn reading_hash(&self, reading: &MeterReading) -> Result<B256> {
+        self.settlement().readingHash(reading.clone()).call().await.context("digest of a reading")
     }
 
     /// Where an interval of a site stands.
     pub async fn interval_state(&self, site: B256, interval: u32) -> Result<IntervalState> {
         self.dispatch().stateOf(site, interval).call().await.context("state of an interval")
+    }
+
+    /// What was posted for a lane of an interval, if two readings of these digests are the evidence for it.
+    pub async fn prove_reading(
+        &self,
+        site: B256,
+        interval: u32,
+        proof: ReadingProof,
+        start: B256,
+        stop: B256,
+    ) -> Result<WattHours> {
+        let energy = self.dispatch().proveReading(site, interval, proof, start, stop).call().await.context("proof")?;
+        Ok(WattHours(i64::try_from(energy).context("an energy beyond 64 bits")?))
     }
 
     /// Chained hash of everything posted for a site.
@@ -134,10 +144,10 @@ impl Protocol {
         absent(self.registry().group(site, index).call().await, "UnknownGroup")
     }
 
-    /// An asset with its site and lane; `None` where it is not registered.
-    pub async fn asset(&self, id: B256) -> Result<Option<(Asset, B256, u16)>> {
+    /// An asset and how it stands; `None` where it is not registered.
+    pub async fn asset(&self, id: B256) -> Result<Option<(Asset, AssetState)>> {
         let found = absent(self.registry().asset(id).call().await, "UnknownAsset")?;
-        Ok(found.map(|a| (a.data, a.site, a.lane)))
+        Ok(found.map(|a| (a.data, a.state)))
     }
 
     /// Whether an account may sign requests.
@@ -148,103 +158,6 @@ impl Protocol {
     /// Whether an account has all of `rights` at a site.
     pub async fn is_authorised(&self, site: B256, account: Address, rights: u8) -> Result<bool> {
         self.registry().isAuthorised(site, account, rights).call().await.context("rights")
-    }
-
-    /// All sites, in the order of their registration.
-    pub async fn sites_registered(&self) -> Result<Vec<Logged<IAssetRegistry::SiteRegistered>>> {
-        self.logs(Filter::new().address(self.deployment.registry), self.deployment.block, None).await
-    }
-
-    /// All assets, or those of one site; the assets of a site come in the order of their lanes.
-    pub async fn assets_registered(&self, site: Option<B256>) -> Result<Vec<Logged<IAssetRegistry::AssetRegistered>>> {
-        let mut filter = Filter::new().address(self.deployment.registry);
-        if let Some(site) = site {
-            filter = filter.topic1(site);
-        }
-        self.logs(filter, self.deployment.block, None).await
-    }
-
-    /// All drivers, in the order of their registration.
-    pub async fn drivers_registered(&self) -> Result<Vec<Logged<IAssetRegistry::DriverRegistered>>> {
-        self.logs(Filter::new().address(self.deployment.registry), self.deployment.block, None).await
-    }
-
-    /// Setpoints posted from one block to another, both included; to the newest confirmed one where `to` is `None`.
-    pub async fn setpoints_posted(
-        &self,
-        from: u64,
-        to: Option<u64>,
-    ) -> Result<Vec<Logged<IDispatch::SetpointsPosted>>> {
-        self.logs(Filter::new().address(self.deployment.dispatch), from, to).await
-    }
-
-    /// Readings posted; see [`Protocol::setpoints_posted`].
-    pub async fn readings_posted(&self, from: u64, to: Option<u64>) -> Result<Vec<Logged<IDispatch::ReadingsPosted>>> {
-        self.logs(Filter::new().address(self.deployment.dispatch), from, to).await
-    }
-
-    /// Setpoints that somebody else than the operator posted since block `from`, and the block to ask from next time.
-    pub async fn cpo_posts(&self, from: u64) -> Result<(Vec<Logged<IDispatch::SetpointsPosted>>, u64)> {
-        let newest = self.chain.confirmed_block().await?;
-        let mut posts = self.setpoints_posted(from, Some(newest)).await?;
-        posts.retain(|p| p.event.poster != self.chain.operator());
-        Ok((posts, from.max(newest + 1)))
-    }
-
-    /// Sessions opened since block `from`.
-    pub async fn sessions_opened(&self, from: u64) -> Result<Vec<Logged<ISettlement::SessionOpened>>> {
-        self.logs(Filter::new().address(self.deployment.settlement), from, None).await
-    }
-
-    /// Sessions settled.
-    pub async fn sessions_settled(&self, which: &SettledFilter) -> Result<Vec<Logged<ISettlement::SessionSettled>>> {
-        let mut filter = Filter::new().address(self.deployment.settlement);
-        if let Some(driver) = which.driver {
-            filter = filter.topic2(driver.into_word());
-        }
-        if let Some(evse) = which.evse {
-            filter = filter.topic3(evse);
-        }
-        let mut settled = self.logs::<ISettlement::SessionSettled>(filter, self.deployment.block, None).await?;
-        settled.retain(|s| which.site.is_none_or(|site| s.event.site == site));
-        Ok(settled)
-    }
-
-    /// Sessions whose hold went back to the driver.
-    pub async fn sessions_reclaimed(&self) -> Result<Vec<Logged<ISettlement::SessionReclaimed>>> {
-        self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
-    }
-
-    /// Money that came in.
-    pub async fn deposits(&self) -> Result<Vec<Logged<ISettlement::Deposited>>> {
-        self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
-    }
-
-    pub(super) async fn thresholds(&self) -> Result<Vec<Logged<ISettlement::LowBalanceThresholdSet>>> {
-        self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
-    }
-
-    async fn logs<E: SolEvent>(&self, filter: Filter, from: u64, to: Option<u64>) -> Result<Vec<Logged<E>>> {
-        let filter = filter.event_signature(E::SIGNATURE_HASH);
-        let newest = self.chain.confirmed_block().await?;
-        let to = to.map_or(newest, |to| to.min(newest));
-        let mut found = Vec::new();
-        let mut first = from;
-        while first <= to {
-            let last = to.min(first + LOG_BLOCKS_MAX - 1);
-            let range = filter.clone().from_block(first).to_block(last);
-            for log in self.chain.provider.get_logs(&range).await.context("logs")? {
-                found.push(Logged {
-                    block: log.block_number.context("a log without a block")?,
-                    index: log.log_index.context("a log without a place")?,
-                    transaction: log.transaction_hash.context("a log without a transaction")?,
-                    event: E::decode_log(&log.inner).context("log")?.data,
-                });
-            }
-            first = last + 1;
-        }
-        found.sort_by_key(|l| (l.block, l.index));
-        Ok(found)
     }
 }
 

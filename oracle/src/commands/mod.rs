@@ -1,5 +1,7 @@
 //! What the command line does besides running a day. Each command takes its parsed arguments and a writer.
 
+pub mod claim;
+pub mod deploy;
 pub mod history;
 pub mod register;
 pub mod replay;
@@ -43,14 +45,14 @@ impl ChainArgs {
 
     /// The deployment file.
     pub fn deployment_file(&self, chain: &Chain) -> PathBuf {
-        self.deployment.clone().unwrap_or_else(|| format!("data/deployments/{}.json", chain.id()).into())
+        self.deployment.clone().unwrap_or_else(|| deploy::default_file(chain))
     }
 
     /// Connects to contracts that are there.
     pub async fn protocol(&self) -> Result<(Protocol, Keyring)> {
         let (chain, keyring) = self.connect().await?;
         let path = self.deployment_file(&chain);
-        let deployment = Deployment::load(&path, &chain).await.context("no contracts: run `provolt register` first")?;
+        let deployment = Deployment::load(&path, &chain).await.context("no contracts: run `provolt deploy` first")?;
         Ok((Protocol::new(chain, deployment), keyring))
     }
 }

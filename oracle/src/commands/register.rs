@@ -1,8 +1,8 @@
 //! `provolt register`: deploys the contracts where there are none, and brings a scenario's facts onto the chain.
 
-use super::ChainArgs;
+use super::{ChainArgs, deploy};
 use crate::chain::register::register;
-use crate::chain::{Deployment, Protocol, deploy};
+use crate::chain::{Arguments, Deployment, Protocol};
 use crate::files;
 use anyhow::Result;
 use std::io::Write;
@@ -29,10 +29,7 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
     let deployment = if path.exists() {
         Deployment::load(&path, &chain).await?
     } else {
-        let deployment = deploy(&chain).await?;
-        deployment.save(&path)?;
-        writeln!(out, "deployed on chain {} in block {}: {}", chain.id(), deployment.block, path.display())?;
-        deployment
+        deploy::deploy_to(&chain, &Arguments::of(chain.operator()), &path, out).await?
     };
     let done = register(&Protocol::new(chain, deployment), &scenario, &keyring).await?;
     writeln!(out, "{}: {done}", scenario.name)?;

@@ -3,7 +3,7 @@
 use super::{ChainArgs, credits, rfc3339};
 use crate::abi::AssetKind;
 use crate::chain::Protocol;
-use crate::chain::views::SettledFilter;
+use crate::chain::events::Which;
 use alloy::primitives::Address;
 use anyhow::Result;
 use optimizer::units::{Interval, Micro};
@@ -43,7 +43,7 @@ pub struct Status {
     pub wallets: Vec<Wallet>,
     /// Credit tokens in existence.
     pub credit_supply_micro: Micro,
-    /// Sum of all wallets and holds.
+    /// Sum of all wallets, holds, bookings' money and bills not paid out.
     pub accounted_micro: Micro,
     /// Flexibility tokens in existence.
     pub flexibility_supply_micro: Micro,
@@ -56,6 +56,10 @@ pub struct SiteStatus {
     pub site: String,
     /// Owner's account.
     pub owner: Address,
+    /// What its bills came to and can be paid out now.
+    pub claimable_micro: Micro,
+    /// What they came to and can still be disputed.
+    pub pending_micro: Micro,
     /// Groups registered.
     pub groups: u16,
     /// Assets registered.
@@ -113,9 +117,12 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
         let dispatched = || posted.iter().filter(|p| p.event.site == id);
         let last = dispatched().max_by_key(|p| p.event.interval);
         let read = || metered.iter().filter(|p| p.event.site == id).map(|p| p.event.interval);
+        let money = protocol.claimable(id).await?;
         sites.push(SiteStatus {
             site: site.event.clearId,
             owner: known.owner,
+            claimable_micro: money.claimable,
+            pending_micro: money.pending,
             groups: known.groupCount,
             assets: known.assetCount,
             evses: assets.iter().filter(|a| a.event.site == id && a.event.data.kind == AssetKind::Evse).count(),
@@ -126,11 +133,12 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
             metered: read().count(),
         });
     }
-    let settled = protocol.sessions_settled(&SettledFilter::default()).await?;
-    let reclaimed = protocol.sessions_reclaimed().await?;
+    let all = Which::default();
+    let settled = protocol.sessions_settled(&all).await?;
+    let reclaimed = protocol.sessions_reclaimed(&all).await?;
     let mut held: BTreeMap<_, (Address, Micro)> = BTreeMap::new();
-    for opened in protocol.sessions_opened(from).await? {
-        held.insert(opened.event.session, (opened.event.driver, Micro(i64::try_from(opened.event.held)?)));
+    for opened in protocol.sessions_opened(&all).await? {
+        held.insert(opened.event.terms.session, (opened.event.driver, Micro(i64::try_from(opened.event.terms.held)?)));
     }
     for session in settled.iter().map(|s| s.event.session).chain(reclaimed.iter().map(|s| s.event.session)) {
         held.remove(&session);
@@ -161,6 +169,8 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
     writeln!(out, "chain {}, block {}, {}", status.chain_id, status.block, status.time)?;
     for s in &status.sites {
         writeln!(out, "{}: {} groups, {} assets, {} EVSEs, owner {}", s.site, s.groups, s.assets, s.evses, s.owner)?;
+        let (claimable, pending) = (credits(s.claimable_micro), credits(s.pending_micro));
+        writeln!(out, "  bills: {claimable} to be claimed, {pending} that can still be disputed")?;
         let never = || "never".to_owned();
         let by = s.dispatched_by.map(|a| format!(" by {a}")).unwrap_or_default();
         let last = s.dispatched_last.clone().unwrap_or_else(never);
@@ -174,7 +184,7 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {}: {balance} in the wallet, {held} held", wallet.account)?;
     }
     let (supply, accounted) = (credits(status.credit_supply_micro), credits(status.accounted_micro));
-    writeln!(out, "credit: {supply} exist, {accounted} in wallets and holds")?;
+    writeln!(out, "credit: {supply} exist, {accounted} in wallets, holds and bills")?;
     writeln!(out, "flexibility: {} exist", credits(status.flexibility_supply_micro))?;
     Ok(())
 }

@@ -63,8 +63,8 @@ impl Phone {
             driver: request.driver.to_string(),
             driver_name: session.driver.clone(),
             evse: session.evse.clone(),
-            meter_key: offer.meter_key.clone(),
-            tariff_hash: offer.tariff_hash.clone(),
+            meter: offer.meter.clone(),
+            tariff_hash: request.tariffHash.to_string(),
             energy_wh: request.energyWh,
             departure: session.departure.0,
             max_power_w: u32::try_from(session.vehicle.max_w.0).context("power: out of range")?,
@@ -84,14 +84,14 @@ fn request(session: &Session, offer: &Offer, driver: Address) -> Result<Request>
     let energy_wh = u32::try_from(session.energy_wh.0).context("energy: out of range")?;
     let price_ceiling = u64::try_from(session.price_ceiling.0).context("price ceiling: out of range")?;
     // Up, so that the whole energy can be had.
-    let total = (u128::from(energy_wh) * u128::from(offer.price.min(price_ceiling))).div_ceil(1000);
+    let total = (u128::from(energy_wh) * u128::from(offer.tariff.highest_price().min(price_ceiling))).div_ceil(1000);
     let mut nonce = [0; 8];
     nonce.copy_from_slice(&keccak256(&session.id)[..8]);
     Ok(Request {
         driver,
         evse: signing::id(&session.evse),
-        meterKey: offer.meter_key.parse().context("offer: meter_key: expected an address")?,
-        tariffHash: offer.tariff_hash.parse().context("offer: tariff_hash: expected 32 bytes in hex")?,
+        meter: offer.meter.parse().context("offer: meter: expected 32 bytes in hex")?,
+        tariffHash: signing::tariff_hash(&offer.tariff.to_abi().context("offer")?),
         energyWh: energy_wh,
         departure: seconds("departure", session.departure.0)?,
         priceCeiling: price_ceiling,

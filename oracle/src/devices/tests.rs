@@ -275,10 +275,10 @@ async fn serve(address: &str, scenario: &Scenario) -> (Points, mpsc::Receiver<Fr
 
 async fn offer(State(_): State<Points>, uri: axum::http::Uri) -> Json<Offer> {
     let evse = uri.query().and_then(|q| q.strip_prefix("evse=")).unwrap().replace("%2A", "*");
-    let meter_key = Keyring::local().unwrap().meter_address(&evse).unwrap().to_string();
-    let tariff_hash = signing::id("tariff").to_string();
+    let meter = signing::meter_id(Keyring::local().unwrap().meter_address(&evse).unwrap()).to_string();
+    let tariff = (&signing::flat_tariff(350_000)).into();
     let settlement = SETTLEMENT.to_owned();
-    Json(Offer { chain_id: 31337, settlement, evse, price: 350_000, meter_key, tariff_hash, now: at(0).0 })
+    Json(Offer { chain_id: 31337, settlement, evse, meter, tariff, now: at(0).0 })
 }
 
 async fn request(Json(signed): Json<SignedRequest>) -> Result<Json<Accepted>, (StatusCode, String)> {
@@ -286,7 +286,7 @@ async fn request(Json(signed): Json<SignedRequest>) -> Result<Json<Accepted>, (S
     let request = crate::abi::Request {
         driver: signed.driver.parse().unwrap(),
         evse: signing::id(&signed.evse),
-        meterKey: signed.meter_key.parse().unwrap(),
+        meter: signed.meter.parse().unwrap(),
         tariffHash: signed.tariff_hash.parse().unwrap(),
         energyWh: signed.energy_wh,
         departure: alloy::primitives::Uint::from(signed.departure.cast_unsigned()),

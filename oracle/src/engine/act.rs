@@ -1,16 +1,15 @@
 //! What the controller wants done, done. Every outcome returns as an event.
 
-use super::journal::Entry;
+use super::journal::{Entry, SessionTerms};
 use super::{Engine, STOP_DEADLINE, hear, site_id};
-use crate::abi::{Flexibility, MeterReading};
+use crate::abi::{self, ISettlement, Tariff, Terms};
 use crate::chain::{Call, Outcome, Prepared};
 use crate::{merkle, signing};
-use alloy::primitives::{B256, Bytes, keccak256};
+use alloy::primitives::{B256, keccak256};
 use alloy::sol_types::SolEvent;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use optimizer::controller::{Action, Event};
 use optimizer::device::Reading;
-use optimizer::flexibility::Flexibility as Flex;
 use optimizer::problem::Problem;
 use optimizer::simulate::SOLVE_LIMIT_MS;
 use optimizer::solve;
@@ -160,15 +159,15 @@ impl Engine {
         }
         for ((key, action, _), outcome) in sent.into_iter().zip(outcomes) {
             self.edges.store.outbox_settle(&key, &outcome)?;
-            let event = self.outcome_event(&action, outcome)?;
-            self.happen(Entry::Event(event))?;
+            let entry = self.outcome_entry(&action, outcome).await?;
+            self.happen(entry)?;
         }
         Ok(())
     }
 
     /// Signs a transaction and keeps it: after a kill it is the same one that is sent again.
     async fn prepare(&mut self, key: &str, action: &Action) -> Result<Prepared> {
-        let call = self.call(action)?;
+        let call = self.call(action).await?;
         let protocol = &self.edges.protocol;
         let nonce = match self.edges.store.outbox_next_nonce()? {
             Some(nonce) => nonce,
@@ -179,7 +178,7 @@ impl Engine {
         Ok(prepared)
     }
 
-    fn call(&self, action: &Action) -> Result<Call> {
+    async fn call(&self, action: &Action) -> Result<Call> {
         Ok(match action {
             Action::PostSetpoints { site, interval, power_w } => Call::PostSetpoints {
                 site: site_id(&self.scenario, *site),
@@ -196,16 +195,26 @@ impl Engine {
             Action::Open { session } => {
                 let signed = self.memory.requests.get(session).context("a session without a request")?;
                 let request = hear::to_abi(signed).map_err(|r| anyhow!("{}", r.message))?;
-                Call::OpenSession { request, signature: signed.signature.parse()? }
+                let place = self.places.get(&signed.evse).context("a request for no EVSE")?;
+                Call::OpenSession { request, tariff: hear::tariff(place.price), signature: signed.signature.parse()? }
             }
-            Action::Settle { session, start, stop, flexibility } => Call::Settle {
-                session: session.parse()?,
-                start: self.signed(start)?,
-                stop: self.signed(stop)?,
-                flexibility: flexibility_abi(flexibility)?,
-            },
+            // Flexibility earns nothing before its schedules are certified, so none is claimed.
+            Action::Settle { session, start, stop, .. } => {
+                let (terms, tariff) = self.terms_of(session).await?;
+                let readings = vec![self.signed(start)?, self.signed(stop)?];
+                Call::Settle { terms: Box::new(terms), tariff, readings }
+            }
             other => return Err(anyhow!("not an action on chain: {other:?}")),
         })
+    }
+
+    /// From the journal; else from what the chain told when the session was opened.
+    async fn terms_of(&self, session: &str) -> Result<(Terms, Tariff)> {
+        if let Some(terms) = self.memory.terms.get(session) {
+            return terms.decode();
+        }
+        let found = self.edges.protocol.terms_of(session.parse()?).await?;
+        found.with_context(|| format!("session {session}: neither journal nor chain has its terms"))
     }
 
     fn plan_hash(&self, site: usize) -> Result<B256> {
@@ -213,25 +222,25 @@ impl Engine {
         Ok(keccak256(serde_json::to_vec(plan)?))
     }
 
-    /// Leaf of a reading: keccak256(digest that the meter signed, signature); zero for a silent meter.
-    fn readings_root(&self, readings: &[Option<Reading>]) -> Result<B256> {
-        let leaf = |reading: &Option<Reading>| -> Result<B256> {
-            let Some(reading) = reading else { return Ok(B256::ZERO) };
-            let (_, signature) = self.signed(reading)?;
-            Ok(keccak256([signing::reading_digest(reading).as_slice(), &signature].concat()))
+    /// One leaf per lane, of the readings from which and up to which it counts.
+    fn readings_root(&self, readings: &[Option<(Reading, Reading)>]) -> Result<B256> {
+        let leaf = |(lane, readings): (usize, &Option<(Reading, Reading)>)| {
+            let digests = readings.as_ref().map(|(a, b)| (signing::reading_digest(a), signing::reading_digest(b)));
+            let (start, stop) = digests.unwrap_or_default();
+            Ok(merkle::leaf(u16::try_from(lane)?, start, stop))
         };
-        Ok(merkle::root(&readings.iter().map(leaf).collect::<Result<Vec<_>>>()?))
+        Ok(merkle::root(&readings.iter().enumerate().map(leaf).collect::<Result<Vec<_>>>()?))
     }
 
-    fn signed(&self, reading: &Reading) -> Result<(MeterReading, Bytes)> {
+    fn signed(&self, reading: &Reading) -> Result<abi::SignedReading> {
         let signed =
             self.signature_of(reading).with_context(|| format!("{}: a reading without signature", reading.asset))?;
-        Ok((signing::to_abi(reading), signed.signature.parse()?))
+        signing::to_signed_abi(signed)
     }
 
-    fn outcome_event(&self, action: &Action, outcome: Outcome) -> Result<Event> {
+    async fn outcome_entry(&self, action: &Action, outcome: Outcome) -> Result<Entry> {
         let refused = outcome.result.as_ref().err().map(ToString::to_string);
-        Ok(match (action, refused) {
+        Ok(Entry::Event(match (action, refused) {
             (Action::PostSetpoints { site, interval, .. }, None) => Event::Posted { site: *site, interval: *interval },
             (Action::PostSetpoints { site, interval, .. }, Some(reason)) => {
                 Event::PostRefused { site: *site, interval: *interval, reason }
@@ -239,12 +248,15 @@ impl Engine {
             (Action::PostReadings { site, interval, .. }, refused) => {
                 Event::ReadingsPosted { site: *site, interval: *interval, refused }
             }
-            (Action::Open { session }, None) => Event::Opened { session: session.clone() },
+            (Action::Open { session }, None) => return opened_entry(session, &outcome),
             (Action::Open { session }, Some(reason)) => Event::OpenRefused { session: session.clone(), reason },
             (Action::Settle { session, .. }, Some(reason)) => Event::SettleRefused { session: session.clone(), reason },
-            (Action::Settle { session, .. }, None) => settled_event(session, &outcome)?,
+            (Action::Settle { session, .. }, None) => {
+                let (terms, _) = self.terms_of(session).await?;
+                settled_event(session, &terms, &outcome)?
+            }
             (other, _) => return Err(anyhow!("not an action on chain: {other:?}")),
-        })
+        }))
     }
 
     /// Setpoints that a CPO posted by itself since the last look.
@@ -277,16 +289,27 @@ async fn plan(site: usize, problem: Problem) -> Event {
     Event::SolveFailed { site, interval, reason }
 }
 
-fn settled_event(session: &str, outcome: &Outcome) -> Result<Event> {
-    let logs = outcome.result.as_ref().map_err(|r| anyhow!("{r}"))?;
-    let receipt = logs.iter().find_map(|log| crate::abi::ISettlement::SessionSettled::decode_log(log).ok());
-    let receipt = receipt.context("a settlement without a receipt")?;
+fn opened_entry(session: &str, outcome: &Outcome) -> Result<Entry> {
+    let opened: ISettlement::SessionOpened = told(outcome)?;
+    let terms = SessionTerms::new(&opened.terms, &opened.tariff);
+    Ok(Entry::Opened { session: session.to_owned(), terms })
+}
+
+fn settled_event(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Event> {
+    let settled: ISettlement::SessionSettled = told(outcome)?;
     Ok(Event::Settled {
         session: session.to_owned(),
-        receipt: receipt.receipt.to_string(),
-        paid: Micro(i64::try_from(receipt.amount)?),
+        receipt: signing::receipt(terms, &settled.bill).to_string(),
+        paid: Micro(i64::try_from(settled.bill.amount)?),
         minted: Micro::ZERO,
     })
+}
+
+/// The event that a transaction was sent for.
+fn told<E: SolEvent>(outcome: &Outcome) -> Result<E> {
+    let logs = outcome.result.as_ref().map_err(|r| anyhow!("{r}"))?;
+    let event = logs.iter().find_map(|log| E::decode_log(log).ok());
+    Ok(event.with_context(|| format!("a transaction without its {}", E::SIGNATURE))?.data)
 }
 
 /// The outbox key: one transaction per (site, interval) or session, whatever happens.
@@ -310,14 +333,4 @@ fn setpoint_lanes(power_w: &[Watts]) -> Result<Vec<u8>> {
 fn reading_lanes(energy_wh: &[WattHours]) -> Result<Vec<u8>> {
     let lane = |energy: &WattHours| i32::try_from(energy.0).with_context(|| format!("{energy} Wh does not fit a lane"));
     Ok(energy_wh.iter().map(lane).collect::<Result<Vec<_>>>()?.into_iter().flat_map(i32::to_be_bytes).collect())
-}
-
-fn flexibility_abi(flexibility: &Flex) -> Result<Flexibility> {
-    ensure!(flexibility.displaced_wh_intervals >= 0, "displaced energy below zero");
-    Ok(Flexibility {
-        activatedWh: u32::try_from(flexibility.activated_wh.0)?,
-        displacedWhIntervals: u64::try_from(flexibility.displaced_wh_intervals)?,
-        worth: flexibility.worth.0,
-        certified: false,
-    })
 }

@@ -2,14 +2,13 @@
 
 use super::journal::{Entry, id_tag};
 use super::{Engine, Place};
-use crate::abi::Request;
+use crate::abi::{Request, Tariff};
 use crate::driver_api::{Accepted, Offer, SignedRequest};
 use crate::http::{Ask, Refusal, RefusalKind};
 use crate::ocpp::{FromPoint, StartReply};
 use crate::signing::{self, SignedReading};
+use alloy::primitives::Address;
 use alloy::primitives::aliases::U40;
-use alloy::primitives::{Address, B256, keccak256};
-use alloy::sol_types::SolValue;
 use anyhow::{Result, anyhow, ensure};
 use optimizer::controller::Asked;
 use optimizer::units::{Micro, MicroPerKwh, UnixTime, WattHours, Watts};
@@ -130,9 +129,8 @@ impl Engine {
             chain_id: self.edges.protocol.deployment.chain_id,
             settlement: self.edges.protocol.deployment.settlement.to_string(),
             evse: evse.to_owned(),
-            price: u64::try_from(place.price.0).unwrap_or_default(),
-            meter_key: place.meter.to_string(),
-            tariff_hash: tariff_hash(place.price).to_string(),
+            meter: signing::meter_id(place.meter).to_string(),
+            tariff: (&tariff(place.price)).into(),
             now: self.now.0,
         })
     }
@@ -187,11 +185,11 @@ impl Engine {
         if signer != Some(request.driver) {
             return Err(Refusal::new(RefusalKind::Forbidden, "signature: not by the driver"));
         }
-        if request.meterKey != place.meter {
-            return Err(bad("meter_key", &place.meter.to_string()));
+        if request.meter != signing::meter_id(place.meter) {
+            return Err(bad("meter", &signing::meter_id(place.meter).to_string()));
         }
-        if request.tariffHash != tariff_hash(place.price) {
-            return Err(bad("tariff_hash", "that of the present price"));
+        if request.tariffHash != signing::tariff_hash(&tariff(place.price)) {
+            return Err(bad("tariff_hash", "that of the present tariff"));
         }
         if place.price.0 > i64::try_from(signed.price_ceiling).unwrap_or(i64::MAX) {
             return Err(bad("price_ceiling", &format!("at least the price, {}", place.price)));
@@ -216,9 +214,9 @@ impl Engine {
     }
 }
 
-/// keccak256(abi.encode(price)): how the contracts name a tariff.
-fn tariff_hash(price: MicroPerKwh) -> B256 {
-    keccak256(u64::try_from(price.0).unwrap_or_default().abi_encode())
+/// What registration made of a scenario's price.
+pub(super) fn tariff(price: MicroPerKwh) -> Tariff {
+    signing::flat_tariff(u64::try_from(price.0).unwrap_or_default())
 }
 
 /// The request as the contracts know it.
@@ -232,7 +230,7 @@ pub(super) fn to_abi(signed: &SignedRequest) -> Result<Request, Refusal> {
     Ok(Request {
         driver: address("driver", &signed.driver)?,
         evse: signing::id(&signed.evse),
-        meterKey: address("meter_key", &signed.meter_key)?,
+        meter: signed.meter.parse().map_err(|_| bad("meter", "32 bytes in hex"))?,
         tariffHash: signed.tariff_hash.parse().map_err(|_| bad("tariff_hash", "32 bytes in hex"))?,
         energyWh: signed.energy_wh,
         departure: seconds("departure", signed.departure)?,

@@ -1,8 +1,12 @@
 //! What the journal holds, and what the engine remembers of it.
 
 use super::Stop;
+use crate::abi::{Tariff, Terms};
 use crate::driver_api::SignedRequest;
 use crate::signing::SignedReading;
+use alloy::primitives::Bytes;
+use alloy::sol_types::SolValue;
+use anyhow::{Context, Result};
 use optimizer::controller::{Asked, Event};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +18,8 @@ pub(super) enum Entry {
     Event(Event),
     /// A driver's request was accepted.
     Requested { asked: Asked, request: Box<SignedRequest> },
+    /// A session is open on chain, by these terms.
+    Opened { session: String, terms: SessionTerms },
     /// A charge point began a transaction.
     Started { session: String, transaction: i32, reading: SignedReading },
     /// A meter was read.
@@ -22,11 +28,33 @@ pub(super) enum Entry {
     Stopped { session: String, reading: SignedReading },
 }
 
+/// What a session is settled by: the chain keeps hashes of it only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SessionTerms {
+    /// abi.encode(Terms).
+    terms: Bytes,
+    /// abi.encode(Tariff).
+    tariff: Bytes,
+}
+
+impl SessionTerms {
+    pub(super) fn new(terms: &Terms, tariff: &Tariff) -> Self {
+        Self { terms: terms.abi_encode().into(), tariff: tariff.abi_encode().into() }
+    }
+
+    pub(super) fn decode(&self) -> Result<(Terms, Tariff)> {
+        let terms = Terms::abi_decode(&self.terms).context("journal: terms of a session")?;
+        Ok((terms, Tariff::abi_decode(&self.tariff).context("journal: tariff of a session")?))
+    }
+}
+
 /// What the controller does not need to know, but the edges do.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// By session id.
     pub(super) requests: BTreeMap<String, SignedRequest>,
+    /// By session id, once it is open.
+    pub(super) terms: BTreeMap<String, SessionTerms>,
     /// Session by OCPP transaction.
     pub(super) transactions: BTreeMap<i32, String>,
     /// By asset and counter.
@@ -60,6 +88,10 @@ impl Memory {
             Entry::Requested { asked, request } => {
                 self.requests.insert(asked.session.clone(), *request);
                 Event::Requested(asked)
+            }
+            Entry::Opened { session, terms } => {
+                self.terms.insert(session.clone(), terms);
+                Event::Opened { session }
             }
             Entry::Started { session, transaction, reading } => {
                 self.transactions.insert(transaction, session.clone());

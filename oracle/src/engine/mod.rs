@@ -42,6 +42,7 @@ struct Place {
     lane: usize,
     point: String,
     connector: u32,
+    /// Address of the meter's key.
     meter: Address,
     price: MicroPerKwh,
     is_evse: bool,

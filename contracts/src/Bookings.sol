@@ -18,6 +18,7 @@ import {
 } from "./IProtocol.sol";
 import {Record, Records, TermsWord, TermsWords} from "./libraries/BookingWords.sol";
 import {Calendar, DAY, RING_DAYS} from "./libraries/Calendar.sol";
+import {Nonces} from "./libraries/Nonces.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Bookings
@@ -267,7 +268,7 @@ contract Bookings is IBookings {
 
     /// @inheritdoc IBookings
     function isNonceUsed(address account, uint64 nonce) external view returns (bool) {
-        return _nonces[account][nonce / 256] >> (nonce % 256) & 1 != 0;
+        return Nonces.isUsed(_nonces[account], nonce);
     }
 
     function _book(BookingRequest memory request) private {
@@ -333,13 +334,10 @@ contract Bookings is IBookings {
     function _useSignature(address account, bytes32 digest, bytes calldata signature, uint64 nonce, uint40 validUntil)
         private
     {
-        uint256 bit = uint256(1) << (nonce % 256);
-        uint256 bits = _nonces[account][nonce / 256];
         require(Signatures.isValid(account, digest, signature), BadSignature(digest, account));
         require(block.timestamp <= validUntil, SignatureExpired(validUntil, block.timestamp));
-        require(bits & bit == 0, NonceUsed(account, nonce));
 
-        _nonces[account][nonce / 256] = bits | bit;
+        Nonces.use(_nonces[account], account, nonce);
     }
 
     /// @dev What the host asks now must be what the driver has seen and allows.

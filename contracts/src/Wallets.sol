@@ -9,6 +9,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ISettlement, Withdrawal} from "./IProtocol.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {Ledger} from "./libraries/Ledger.sol";
+import {Nonces} from "./libraries/Nonces.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Wallets
@@ -87,7 +88,7 @@ abstract contract Wallets is ISettlement, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function isNonceUsed(address account, uint64 nonce) external view returns (bool) {
-        return _books.nonces[account][nonce / 256] >> (nonce % 256) & 1 == 1;
+        return Nonces.isUsed(_books.nonces[account], nonce);
     }
 
     /// @inheritdoc ISettlement

@@ -8,7 +8,7 @@ use optimizer::problem::*;
 use optimizer::rows::{Phasor, polygon, wye_phases};
 use optimizer::schedule::{Cause, Schedule, Status};
 use optimizer::serve::Server;
-use optimizer::solve::{Planner, fallback, solve, solve_all, solve_or_fall_back};
+use optimizer::solve::{Planner, fallback, solve, solve_all};
 use optimizer::units::{MicroPerKw, MicroPerKwh, WattHours, Watts};
 
 const LIMIT_MS: u32 = 60_000;
@@ -231,7 +231,7 @@ fn memory_and_threads_change_nothing_that_costs() {
 #[test]
 fn without_time_there_is_a_fallback_that_says_so() {
     let problem = car_park(100, 1);
-    let schedule = solve_or_fall_back(&problem, 0);
+    let schedule = Planner::new().plan_or_fall_back(&problem, 0).unwrap();
     assert!(
         matches!(&schedule.status, Status::Fallback { reason } if reason.contains("0 ms")),
         "{:?}",

@@ -85,7 +85,7 @@ library Claims {
         require(_isCertified(certificates, terms.site, bill), ISettlement.NotCertified(terms.session));
 
         bill.reward = Billing.rewardOf(terms, bill, moved);
-        books.rewrite(terms, bill);
+        // Without a reward the bill is as it was.
         if (bill.reward > 0) books.extend(terms, bill);
 
         emit ISettlement.FlexibilityClaimed(terms.session, terms.driver, terms.site, moved, bill);

@@ -3,6 +3,7 @@ pragma solidity 0.8.36;
 
 import {Bill, ISettlement, SessionState, Terms} from "../IProtocol.sol";
 import {Billed, Bucket, Buckets, Place, Places} from "./LedgerWords.sol";
+import {Nonces} from "./Nonces.sol";
 
 /// @title What Settlement keeps
 /// @notice Wallets, sessions, meters and bills in one struct, so that the parts of Settlement that are linked to it (`Claims`)
@@ -39,8 +40,7 @@ library Ledger {
 
     struct Books {
         mapping(address account => Wallet) wallets;
-        /// @dev 256 nonces to a word.
-        mapping(address account => mapping(uint256 word => uint256 bits)) nonces;
+        mapping(address account => mapping(uint256 word => uint256 bits)) nonces; // see `Nonces`
         mapping(bytes32 evse => Cursor) cursors;
         mapping(bytes32 evse => mapping(uint256 index => Place)) places;
         mapping(bytes32 evse => mapping(bytes32 meter => Billed)) billed;
@@ -80,13 +80,9 @@ library Ledger {
         emit ISettlement.BookingReleased(driver, site, refund, fee);
     }
 
-    /// @notice Whether a nonce was used, and marks it.
+    /// @notice Marks a nonce of an account; reverts when it was used.
     function useNonce(Books storage books, address account, uint64 nonce) internal {
-        uint256 bits = books.nonces[account][nonce / 256];
-        uint256 bit = uint256(1) << (nonce % 256);
-        require(bits & bit == 0, ISettlement.NonceUsed(account, nonce));
-
-        books.nonces[account][nonce / 256] = bits | bit;
+        Nonces.use(books.nonces[account], account, nonce);
     }
 
     /// @notice The place of the EVSE's next session: the one after the last if its session is final, else a new one.

@@ -9,7 +9,7 @@ use super::decimal::{Decimal, number};
 use crate::problem::{GroupLimit, Need, Peak, Problem};
 use crate::rows::{MICRO, Phasor, polygon};
 use crate::schedule::Schedule;
-use crate::solve::{Planner, SolveError, fallback};
+use crate::solve::Planner;
 use crate::units::{HORIZON, Interval, MicroPerKw, MicroPerKwh, WattHours, Watts};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -225,11 +225,7 @@ impl Simulated {
 }
 
 fn planned(planner: &mut Planner, problem: &Problem) -> Result<Schedule, String> {
-    match planner.plan(problem, super::LIMIT_MS) {
-        Ok(plan) => Ok(plan),
-        Err(invalid @ SolveError::Invalid(_)) => Err(invalid.to_string()),
-        Err(error) => Ok(fallback(problem, &error.to_string())),
-    }
+    planner.plan_or_fall_back(problem, super::LIMIT_MS).map_err(|invalid| invalid.to_string())
 }
 
 /// Makes groups and rows of `network` from a constraint matrix; the group of each EVSE.

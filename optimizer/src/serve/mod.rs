@@ -12,7 +12,7 @@ mod decimal;
 
 use crate::check::check;
 use crate::problem::Problem;
-use crate::solve::{Planner, fallback};
+use crate::solve::Planner;
 use acn::{Period, Simulated};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,11 +77,7 @@ impl Server {
         } else {
             (serde_json::from_value(message).map_err(|error| format!("no problem: {error}"))?, LIMIT_MS)
         };
-        let schedule = match self.planner.plan(&problem, limit_ms) {
-            Ok(schedule) => schedule,
-            Err(invalid @ crate::solve::SolveError::Invalid(_)) => return Err(invalid.to_string()),
-            Err(error) => fallback(&problem, &error.to_string()),
-        };
+        let schedule = self.planner.plan_or_fall_back(&problem, limit_ms).map_err(|invalid| invalid.to_string())?;
         let violations: Vec<String> = check(&problem, &schedule).iter().map(ToString::to_string).collect();
         Ok(json!({ "schedule": schedule, "violations": violations }).to_string())
     }

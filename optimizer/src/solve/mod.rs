@@ -103,11 +103,6 @@ pub fn solve(problem: &Problem, time_limit_ms: u32) -> Result<Schedule, SolveErr
     Planner::new().plan(problem, time_limit_ms)
 }
 
-/// As [`solve`], and the [`fallback`] where that has no plan: never fails.
-pub fn solve_or_fall_back(problem: &Problem, time_limit_ms: u32) -> Schedule {
-    solve(problem, time_limit_ms).unwrap_or_else(|error| fallback(problem, &error.to_string()))
-}
-
 /// [`solve`] for many sites, on as many threads as the pool has: the same schedules on any number of them, in the order of
 /// the problems.
 pub fn solve_all(problems: &[Problem], time_limit_ms: u32) -> Vec<Result<Schedule, SolveError>> {
@@ -182,6 +177,14 @@ impl Planner {
         self.iterations = 0;
         let answer = self.optimise(problem, &network, time_limit_ms)?;
         Ok(round::round(problem, &network, &answer))
+    }
+
+    /// As [`Planner::plan`], and the [`fallback`] where that has no plan: fails only where the problem is invalid.
+    pub fn plan_or_fall_back(&mut self, problem: &Problem, time_limit_ms: u32) -> Result<Schedule, SolveError> {
+        match self.plan(problem, time_limit_ms) {
+            Err(error) if !matches!(error, SolveError::Invalid(_)) => Ok(fallback(problem, &error.to_string())),
+            outcome => outcome,
+        }
     }
 
     /// The best of what the starting points of [`Ways::starts`] lead to.

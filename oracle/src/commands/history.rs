@@ -88,7 +88,7 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
         driver: args.driver.as_deref().map(|d| account(d, &keyring)).transpose()?,
         evse: args.evse.as_deref().map(signing::id),
     };
-    let entries = gather(&protocol, &which, args.site.as_deref().map(signing::id)).await?;
+    let entries = gather(&protocol, &which).await?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &entries)?;
         writeln!(out)?;
@@ -122,7 +122,7 @@ fn print(e: &Entry, out: &mut impl Write) -> Result<()> {
 }
 
 /// Everything that happened, in the order of the chain. Sites are known of EVSEs, and both of registrations.
-pub async fn gather(protocol: &Protocol, which: &Which, site: Option<B256>) -> Result<Vec<Entry>> {
+pub async fn gather(protocol: &Protocol, which: &Which) -> Result<Vec<Entry>> {
     let names = clear_names(protocol).await?;
     let assets = protocol.assets_registered(None).await?;
     let sites: BTreeMap<B256, B256> = assets.iter().map(|a| (a.event.asset, a.event.site)).collect();
@@ -131,14 +131,15 @@ pub async fn gather(protocol: &Protocol, which: &Which, site: Option<B256>) -> R
     entries.extend(bookings(protocol, which).await?);
     let mut shown: Vec<Entry> = Vec::new();
     for (evse, entry) in entries {
-        if site.is_none_or(|site| at(evse) == site) {
+        // Events of bookings do not name the site.
+        if which.site.is_none_or(|site| at(evse) == site) {
             let place = (name_of(&names, at(evse)), Some(name_of(&names, evse)));
             shown.push(Entry { site: place.0, evse: place.1, ..entry });
         }
     }
     // A claim is of a site, and of nobody's session.
     if which.evse.is_none() {
-        for claim in protocol.claims(site).await? {
+        for claim in protocol.claims(which.site).await? {
             let e = &claim.event;
             if which.driver.is_some_and(|driver| driver != e.owner) {
                 continue;

@@ -20,6 +20,7 @@ import {
     Offer,
     RIGHT_DISPATCH,
     RIGHT_METER,
+    RIGHT_PLAN,
     RIGHT_SETTLE,
     Site,
     Standing,
@@ -65,7 +66,7 @@ contract AssetRegistry is IAssetRegistry, EIP712 {
 
     bytes32 internal constant REGISTER_DRIVER_TYPEHASH = keccak256("RegisterDriver(address driver)");
 
-    uint8 private constant ALL_RIGHTS = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE;
+    uint8 private constant ALL_RIGHTS = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE | RIGHT_PLAN;
 
     /// @dev What an offer needs of a site is in the first of three slots.
     struct SiteRecord {

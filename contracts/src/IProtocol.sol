@@ -13,6 +13,8 @@ pragma solidity 0.8.36;
 uint8 constant RIGHT_DISPATCH = 1;
 uint8 constant RIGHT_METER = 2;
 uint8 constant RIGHT_SETTLE = 4;
+/// @dev May post plans through Plans, which posts their setpoints itself; RIGHT_DISPATCH besides posts without a plan.
+uint8 constant RIGHT_PLAN = 8;
 /// @dev Length of an interval.
 uint256 constant INTERVAL_S = 900;
 /// @dev A whole in basis points.
@@ -1313,4 +1315,246 @@ interface IFlexibilityToken {
     function balanceOf(address account) external view returns (uint256);
     /// @notice As in ERC-20.
     function totalSupply() external view returns (uint256);
+}
+
+/// @notice Which of a certificate's three byte strings.
+enum CertificatePart {
+    Inputs,
+    Schedule,
+    Multipliers
+}
+
+/// @notice Whose power a certificate got wrong.
+enum Powered {
+    BaseLoad, // a forecast of more than 15 bits
+    Pv, // as a base load, or more used than forecast
+    Battery, // a most power of more than 15 bits, or more than that
+    Need // as a battery
+}
+
+/// @notice Decides whether a schedule keeps every limit of its committed problem, what it costs, and what no schedule of that
+/// problem can undercut. The mathematics and the bytes are in docs/proof.md; its code is the definition of the algorithm.
+/// @dev Cost and bound are in hundredths of (2.5 Wh times one base unit per kWh): 40,000 to a base unit of credit. Any
+/// multipliers give a valid bound: bad ones a low one, never a false one.
+interface IScheduleVerifier {
+    /// @notice The inputs that a site's plan from `interval` on must have.
+    event InputsCommitted(bytes32 indexed site, uint32 indexed interval, address indexed by, bytes32 inputsHash);
+    /// @notice A schedule of the committed inputs keeps every limit; its cost is at most `cost - bound` above the optimum.
+    event ScheduleCertified(
+        bytes32 indexed site,
+        uint32 indexed interval,
+        bytes32 inputsHash,
+        bytes32 firstColumnHash,
+        int256 cost,
+        int256 bound
+    );
+
+    error WrongHeader(uint256 version, uint256 intervals, uint256 groups, uint256 needs);
+    error WrongPartLength(CertificatePart part, uint256 length, uint256 expected);
+    error NoSuchGroup(uint256 group, uint256 groups);
+    error NoSuchLane(uint256 lane, uint256 lanes);
+    error LimitOutOfRange(uint256 group);
+    error PriceOutOfRange(uint256 group);
+    /// @dev Series: import price, feed-in price, peak, then the batteries.
+    error SeriesOutOfRange(uint256 series);
+    error PeakOverpriced(uint256 sum, uint256 most);
+    error EmptyRow(uint256 row);
+    error PowerOutOfRange(Powered kind, uint256 index);
+    error ContentOutOfRange(uint256 battery, uint256 interval, int256 content);
+    error NeedOutOfRange(uint256 need);
+    error EnergyExceeded(uint256 need, uint256 given, uint256 most);
+    error RowExceeded(uint256 row, uint256 interval);
+    error GroupExceeded(uint256 group);
+    error MayNotCommit(bytes32 site, address account);
+    error CommittedTooLate(bytes32 site, uint32 interval, uint256 time);
+    error CommittedTooEarly(bytes32 site, uint32 interval, uint256 time);
+    error AlreadyCommitted(bytes32 site, uint32 interval);
+    error NotCommitted(bytes32 site, uint32 interval, bytes32 inputsHash);
+
+    /// @notice Fixes the problem of a site from `interval` on, once, at most seven intervals ahead and before it starts: limits, ratings and prices as the
+    /// registry has them, needs as signed requests and readings leave them, and forecasts.
+    /// @param inputsHash keccak256 of the inputs.
+    function commitInputs(bytes32 site, uint32 interval, bytes32 inputsHash) external;
+
+    /// @notice Verifies a certificate of the committed inputs and says so by an event. Anyone may.
+    function certify(
+        bytes32 site,
+        uint32 interval,
+        bytes calldata inputs,
+        bytes calldata schedule,
+        bytes calldata multipliers
+    ) external returns (int256 cost, int256 bound, bytes32 firstColumnHash);
+
+    /// @notice Whether these are the inputs that a site committed to for `interval`, while it is remembered.
+    function isCommitted(bytes32 site, uint32 interval, bytes32 inputsHash) external view returns (bool);
+
+    /// @notice Cost and bound of a schedule; reverts where it breaks a limit of its inputs.
+    /// @return cost What the schedule costs.
+    /// @return bound What no schedule of the same inputs can undercut.
+    /// @return inputsHash keccak256 of the inputs, to compare with a commitment.
+    /// @return firstColumnHash keccak256 of the first interval's setpoints, two bytes a lane, as `Dispatch` takes them.
+    function verify(bytes calldata inputs, bytes calldata schedule, bytes calldata multipliers)
+        external
+        pure
+        returns (int256 cost, int256 bound, bytes32 inputsHash, bytes32 firstColumnHash);
+}
+
+/// @notice How a site's plans are posted.
+enum PlanMode {
+    Proved, // a certificate within the tolerance, verified in the transaction that posts
+    Optimistic, // a certificate in calldata and a bond; whoever shows that it does not hold takes of the bond
+    Improved // a feasible schedule, verified, and a bond; whoever shows a cheaper one takes of the bond
+}
+
+/// @notice What a site asks of its plans.
+/// @param verifier Whose code decides; its code is the definition of the smart-charging algorithm.
+/// @param mode How they are posted.
+/// @param tolerance Most that cost may exceed the proven bound, base units of the credit token (not asked when Improved).
+/// @param epsilon Least by which a better schedule must be cheaper to take of the bond, base units (Improved only).
+/// @param bond What the poster stakes on each plan, base units (not asked when Proved).
+struct PlanRules {
+    IScheduleVerifier verifier;
+    PlanMode mode;
+    uint64 tolerance;
+    uint64 epsilon;
+    uint128 bond;
+}
+
+/// @notice What of a certificate's inputs is not the site's.
+enum SitePart {
+    None,
+    Lanes, // their number
+    Groups, // their number
+    Group, // its parent or a limit
+    BaseLoad, // one is missing, not the site's, or in another group
+    Pv, // as BaseLoad
+    Battery, // as BaseLoad, or above its rating
+    Need // at no EVSE of the site, at one that has a need already, in another group, or above its rating
+}
+
+/// @notice Three byte strings, in the form of docs/proof.md.
+struct Certificate {
+    bytes inputs;
+    bytes schedule;
+    bytes multipliers;
+}
+
+/// @notice A plan as it was posted, and as it is presented again by whoever acts on it: the chain keeps its hash only.
+/// @param poster Who posted it, and staked the bond.
+/// @param rules Those of its interval.
+/// @param layoutAt Account whose code is the site's layout at the posting (`IAssetRegistry.layoutFor`).
+/// @param algorithm Code hash of the verifier: which algorithm planned it.
+/// @param cost,bound As verified or, in Optimistic mode, as claimed; 40,000 to a base unit.
+/// @param inputsHash,scheduleHash,multipliersHash Of the certificate.
+/// @param columnHash Of the setpoints that were posted to Dispatch with it.
+struct Plan {
+    bytes32 site;
+    uint32 interval;
+    address poster;
+    PlanRules rules;
+    address layoutAt;
+    bytes32 algorithm;
+    int256 cost;
+    int256 bound;
+    bytes32 inputsHash;
+    bytes32 scheduleHash;
+    bytes32 multipliersHash;
+    bytes32 columnHash;
+}
+
+/// @notice Plans of sites: certified when they are posted, or staked on and open to challenge; and which intervals were
+/// dispatched by certified ones.
+/// @dev A site whose owner gives RIGHT_DISPATCH to this contract alone, and RIGHT_PLAN to its oracle, can be dispatched in no
+/// other way. The inputs' tree, limits, ratings and assets are held against the registry. Warning: needs, forecasts, prices,
+/// penalties and rows are what the poster says; they are in calldata for everyone to compare.
+interface IPlans is ICertificates {
+    /// @notice What a site asks of its plans from an interval on.
+    event RulesSet(bytes32 indexed site, uint32 indexed from, PlanRules rules);
+    /// @notice A plan was posted, and its first column to Dispatch with `planHash` keccak256(abi.encode(plan)).
+    event PlanPosted(bytes32 indexed site, uint32 indexed interval, address indexed poster, Plan plan);
+    /// @notice Setpoints were posted without a certificate: a fallback, or a CPO's own.
+    /// @param count Intervals of the site that were so dispatched up to now.
+    event UncertifiedPosted(
+        bytes32 indexed site, uint32 indexed interval, address indexed poster, string reason, uint256 count
+    );
+    /// @notice A plan's certificate does not hold: half of its bond is the challenger's, the rest the protocol's.
+    event PlanRefuted(bytes32 indexed site, uint32 indexed interval, address indexed challenger, uint256 reward);
+    /// @notice A schedule of the same inputs is cheaper by more than the site's epsilon; the bond as in PlanRefuted.
+    event PlanImproved(
+        bytes32 indexed site, uint32 indexed interval, address indexed challenger, int256 cost, uint256 reward
+    );
+    /// @notice Nobody took a plan's bond, and it went back to its poster.
+    event BondReleased(bytes32 indexed site, uint32 indexed interval, address indexed poster, uint256 bond);
+    /// @notice Money to stake came in.
+    event StakeDeposited(address indexed account, uint256 amount);
+    /// @notice Money that is not staked went out.
+    event StakeWithdrawn(address indexed account, address indexed to, uint256 amount);
+
+    error NotSiteOwner(bytes32 site, address account);
+    error NotPlanner(bytes32 site, address account);
+    error RulesTooEarly(bytes32 site, uint32 from, uint32 earliest);
+    error NoVerifier(address verifier);
+    error WrongMode(bytes32 site, PlanMode mode);
+    error InputsNotOfSite(bytes32 site, SitePart part, uint256 index);
+    error GapTooLarge(bytes32 site, uint32 interval, int256 gap, uint256 most);
+    error WrongColumn(bytes32 site, uint32 interval, bytes32 columnHash);
+    error StakeTooLow(address account, uint256 free, uint256 bond);
+    error BondOpen(bytes32 site, uint32 interval);
+    error NotStaked(bytes32 site, uint32 interval);
+    error WrongCertificate(bytes32 site, uint32 interval);
+    error ChallengeTooLate(bytes32 site, uint32 interval, uint256 time, uint256 until);
+    error ChallengeWindowOpen(bytes32 site, uint32 interval, uint256 time, uint256 until);
+    error CertificateHolds(bytes32 site, uint32 interval);
+    error Undecided(bytes32 site, uint32 interval);
+    error NotCheaper(bytes32 site, uint32 interval, int256 cost, int256 most);
+    error ReasonTooLong(uint256 length, uint256 most);
+    error ZeroStake();
+    error StakeMismatch(uint256 received, uint256 announced);
+
+    /// @notice Sets what a site asks of plans from interval `from` on. Owner only; from a coming interval on only, so that
+    /// nothing posted changes its meaning.
+    function setRules(bytes32 site, PlanRules calldata rules, uint32 from) external;
+    /// @notice Posts a plan whose certificate is verified at once, and its first column to Dispatch. RIGHT_PLAN. In Proved and Optimistic mode the gap must be within the tolerance and no bond is staked; in Improved
+    /// mode any gap will do, and the bond is.
+    /// @param lanes First column of the schedule, as Dispatch takes it.
+    function postProved(bytes32 site, uint32 interval, Certificate calldata certificate, bytes calldata lanes) external;
+    /// @notice Posts a plan with a certificate that nobody verifies unless it is challenged, and stakes the bond on it.
+    /// RIGHT_PLAN; Optimistic mode only.
+    /// @param cost,bound What `verify` would return.
+    function postClaimed(
+        bytes32 site,
+        uint32 interval,
+        Certificate calldata certificate,
+        bytes calldata lanes,
+        int256 cost,
+        int256 bound
+    ) external;
+    /// @notice Posts setpoints without a certificate, and says why there is none. RIGHT_PLAN.
+    function postUncertified(bytes32 site, uint32 interval, bytes calldata lanes, string calldata reason) external;
+    /// @notice Has a claimed certificate verified. Reverts where it holds; otherwise the plan is not certified, and half of its
+    /// bond is the caller's. Anyone, up to a day after the interval began.
+    /// @param certificate That of the plan, from the calldata of its posting.
+    function challenge(Plan calldata plan, Certificate calldata certificate) external;
+    /// @notice Shows a schedule of the same inputs that is cheaper by more than the site's epsilon. Improved mode. The plan is
+    /// not certified any more, and half of its bond is the caller's. Anyone, up to a day after the interval began.
+    function improve(Plan calldata plan, Certificate calldata better) external;
+    /// @notice Gives a bond back that nobody took in time; a claimed plan counts as certified from then on. Anyone.
+    function release(Plan calldata plan) external;
+    /// @notice Brings in money to stake, for the caller. Needs an allowance.
+    function depositStake(uint256 amount) external;
+    /// @notice Takes out money that is not staked.
+    function withdrawStake(address to, uint256 amount) external;
+
+    /// @notice What a site asks of the plan of an interval; the defaults where its owner has set nothing.
+    function rulesAt(bytes32 site, uint32 interval) external view returns (PlanRules memory);
+    /// @notice Money of an account that is not staked.
+    function stakeOf(address account) external view returns (uint256);
+    /// @notice Money of all accounts, staked or not: never more than the contract holds.
+    function accounted() external view returns (uint256);
+    /// @notice Intervals of a site that were dispatched through this contract without a certificate.
+    function uncertifiedOf(bytes32 site) external view returns (uint256);
+    /// @notice Whether a bond is staked on the plan of an interval.
+    function isStaked(bytes32 site, uint32 interval) external view returns (bool);
+    /// @notice What bonds are in.
+    function credit() external view returns (address);
 }

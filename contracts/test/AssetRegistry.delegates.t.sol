@@ -47,7 +47,7 @@ contract AssetRegistryDelegatesTest is SiteTest {
     }
 
     function test_revert_UnknownRights(uint8 rights) public {
-        rights = uint8(bound(rights, 8, type(uint8).max));
+        rights = uint8(bound(rights, 16, type(uint8).max));
         vm.expectRevert(abi.encodeWithSelector(IAssetRegistry.UnknownRights.selector, rights));
         vm.prank(owner);
         registry.setDelegate(SITE, stranger, rights, type(uint40).max);

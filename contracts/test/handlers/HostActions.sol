@@ -117,7 +117,7 @@ abstract contract HostActions is RewardActions {
     }
 
     function _setDelegate(address sender, uint256 seed, bytes4 refusal) private {
-        uint8 rights = seed % 4 == 0 ? uint8(seed / 4 % 16) : ALL_RIGHTS;
+        uint8 rights = seed % 4 == 0 ? uint8(seed / 4 % 32) : ALL_RIGHTS;
         uint40 expiry = seed % 8 == 1 ? uint40(block.timestamp + 1 hours) : type(uint40).max;
         if (rights > ALL_RIGHTS) refusal = _either(refusal, IAssetRegistry.UnknownRights.selector);
         bytes memory call = abi.encodeCall(IAssetRegistry.setDelegate, (SITE, oracle, rights, expiry));

@@ -70,7 +70,7 @@ abstract contract World is BaseTest {
     uint256 internal constant EVSES = 3;
     uint256 internal constant METERS = 2;
     uint256 internal constant TARIFFS = 5;
-    uint8 internal constant ALL_RIGHTS = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE;
+    uint8 internal constant ALL_RIGHTS = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE | RIGHT_PLAN;
 
     CertificatesDouble internal certificates;
     Settlement internal successor;

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {
+    Certificate,
+    IAssetRegistry,
+    ICertificates,
+    IDispatch,
+    INTERVAL_S,
+    IPlans,
+    IScheduleVerifier,
+    Plan,
+    PlanMode,
+    PlanRules,
+    RIGHT_PLAN,
+    SitePart
+} from "./IProtocol.sol";
+import {Layout} from "./libraries/Layout.sol";
+import {SiteInputs} from "./libraries/SiteInputs.sol";
+
+/// @title Plans
+/// @notice The only way to setpoints that count as certified: the certificate is verified before they are posted, or staked on
+/// until nobody can challenge it any more.
+///
+/// No slot is new for an interval: staked plans are hashes in a ring, certified intervals bits in another.
+contract Plans is IPlans, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    /// @dev Counted from the start of the interval: whoever watches gets a day, and flexibility, which can be claimed within
+    /// two days of the bill, does not wait longer.
+    uint256 public constant CHALLENGE_WINDOW = 1 days;
+    /// @dev Of a bond that is taken. The rest is the protocol's: who challenges oneself before somebody else does still loses.
+    uint256 public constant CHALLENGER_BPS = 5_000;
+    /// @dev Staked plans that a site can have: 96 ahead, 96 behind that can be challenged, and time to release them.
+    uint256 public constant STAKED_DEPTH = 256;
+    /// @dev A stay of seven days and two days of dispute are 864 intervals; with the 96 ahead they are in six words at most.
+    uint256 public constant CERTIFIED_WORDS = 8;
+    /// @dev For people.
+    uint256 public constant MAX_REASON = 128;
+    /// @dev One cent: rounding to 10 W costs a thousandth of it.
+    uint64 public constant DEFAULT_TOLERANCE = 10_000;
+    /// @dev What cost and bound count in, in a base unit.
+    int256 private constant UNITS = 40_000;
+    uint256 private constant BPS = 10_000;
+
+    /// @dev A word of the second ring: which run of 224 intervals it is of, and above that a bit for each.
+    uint256 private constant RUN_BITS = 32;
+    uint256 private constant RUN_LENGTH = 256 - RUN_BITS;
+
+    IAssetRegistry public immutable registry;
+    IDispatch public immutable dispatch;
+    IScheduleVerifier public immutable defaultVerifier;
+    IERC20 private immutable _credit;
+
+    /// @dev `from` is zero where nothing was set.
+    struct Stored {
+        PlanRules rules;
+        uint32 from;
+    }
+
+    struct SitePlans {
+        Stored current;
+        Stored coming;
+        uint256 uncertified;
+        uint256[CERTIFIED_WORDS] certified;
+        /// @dev Hash of a staked plan; zero where nothing is staked.
+        bytes32[STAKED_DEPTH] staked;
+    }
+
+    mapping(bytes32 site => SitePlans) private _sites;
+    mapping(address account => uint256) private _stakes;
+
+    /// @inheritdoc IPlans
+    uint256 public accounted;
+
+    constructor(IAssetRegistry registry_, IERC20 credit_, IScheduleVerifier verifier_) {
+        registry = registry_;
+        dispatch = registry_.dispatch();
+        defaultVerifier = verifier_;
+        _credit = credit_;
+    }
+
+    /// @inheritdoc IPlans
+    function setRules(bytes32 site, PlanRules calldata rules, uint32 from) external {
+        SitePlans storage plans = _sites[site];
+        uint32 earliest = _now() + 1;
+        require(registry.site(site).owner == msg.sender, NotSiteOwner(site, msg.sender));
+        require(from >= earliest, RulesTooEarly(site, from, earliest));
+        require(address(rules.verifier).code.length > 0, NoVerifier(address(rules.verifier)));
+
+        // What is still coming has held for nothing yet, and is replaced.
+        if (plans.coming.from != 0 && plans.coming.from < earliest) plans.current = plans.coming;
+        plans.coming = Stored(rules, from);
+
+        emit RulesSet(site, from, rules);
+    }
+
+    /// @inheritdoc IPlans
+    function postProved(bytes32 site, uint32 interval, Certificate calldata certificate, bytes calldata lanes)
+        external
+    {
+        Plan memory plan = _open(site, interval, certificate, lanes);
+        (SitePart part, uint256 index) = SiteInputs.mismatch(certificate.inputs, Layout.load(plan.layoutAt));
+        require(part == SitePart.None, InputsNotOfSite(site, part, index));
+        bytes32 columnHash;
+        (plan.cost, plan.bound,, columnHash) =
+            plan.rules.verifier.verify(certificate.inputs, certificate.schedule, certificate.multipliers);
+        require(columnHash == plan.columnHash, WrongColumn(site, interval, columnHash));
+        bool isStaked_ = plan.rules.mode == PlanMode.Improved;
+        if (!isStaked_) {
+            int256 gap = plan.cost - plan.bound;
+            require(_isClose(plan), GapTooLarge(site, interval, gap, plan.rules.tolerance));
+        }
+
+        _setCertified(site, interval, true);
+        _post(plan, lanes, isStaked_);
+    }
+
+    /// @inheritdoc IPlans
+    function postClaimed(
+        bytes32 site,
+        uint32 interval,
+        Certificate calldata certificate,
+        bytes calldata lanes,
+        int256 cost,
+        int256 bound
+    ) external {
+        Plan memory plan = _open(site, interval, certificate, lanes);
+        (plan.cost, plan.bound) = (cost, bound);
+        require(plan.rules.mode == PlanMode.Optimistic, WrongMode(site, plan.rules.mode));
+        require(_isClose(plan), GapTooLarge(site, interval, cost - bound, plan.rules.tolerance));
+
+        _post(plan, lanes, true);
+    }
+
+    /// @inheritdoc IPlans
+    function postUncertified(bytes32 site, uint32 interval, bytes calldata lanes, string calldata reason) external {
+        _requirePlanner(site);
+        uint256 length = bytes(reason).length;
+        require(length <= MAX_REASON, ReasonTooLong(length, MAX_REASON));
+
+        uint256 count = ++_sites[site].uncertified;
+        emit UncertifiedPosted(site, interval, msg.sender, reason, count);
+
+        dispatch.postSetpoints(site, interval, lanes, bytes32(0));
+    }
+
+    /// @inheritdoc IPlans
+    function challenge(Plan calldata plan, Certificate calldata certificate) external {
+        _requireOpen(plan);
+        require(plan.rules.mode == PlanMode.Optimistic, WrongMode(plan.site, plan.rules.mode));
+        require(_isOf(plan, certificate), WrongCertificate(plan.site, plan.interval));
+        require(!_holds(plan, certificate), CertificateHolds(plan.site, plan.interval));
+
+        uint256 reward = _forfeit(plan);
+        emit PlanRefuted(plan.site, plan.interval, msg.sender, reward);
+    }
+
+    /// @inheritdoc IPlans
+    function improve(Plan calldata plan, Certificate calldata better) external {
+        _requireOpen(plan);
+        require(plan.rules.mode == PlanMode.Improved, WrongMode(plan.site, plan.rules.mode));
+        (int256 cost,, bytes32 inputsHash,) =
+            plan.rules.verifier.verify(better.inputs, better.schedule, better.multipliers);
+        require(inputsHash == plan.inputsHash, WrongCertificate(plan.site, plan.interval));
+        int256 most = plan.cost - UNITS * int256(uint256(plan.rules.epsilon));
+        require(cost < most, NotCheaper(plan.site, plan.interval, cost, most));
+
+        _setCertified(plan.site, plan.interval, false);
+        uint256 reward = _forfeit(plan);
+        emit PlanImproved(plan.site, plan.interval, msg.sender, cost, reward);
+    }
+
+    /// @inheritdoc IPlans
+    function release(Plan calldata plan) external {
+        _requireStaked(plan);
+        uint256 until = _challengeableUntil(plan.interval);
+        require(block.timestamp >= until, ChallengeWindowOpen(plan.site, plan.interval, block.timestamp, until));
+
+        _unstake(plan);
+        _stakes[plan.poster] += plan.rules.bond;
+        if (plan.rules.mode == PlanMode.Optimistic) _setCertified(plan.site, plan.interval, true);
+        emit BondReleased(plan.site, plan.interval, plan.poster, plan.rules.bond);
+    }
+
+    /// @inheritdoc IPlans
+    /// @dev Calls out before it writes, as every deposit: what arrived is what counts.
+    function depositStake(uint256 amount) external nonReentrant {
+        require(amount > 0, ZeroStake());
+        uint256 before = _credit.balanceOf(address(this));
+        _credit.safeTransferFrom(msg.sender, address(this), amount);
+        uint256 received = _credit.balanceOf(address(this)) - before;
+        require(received == amount, StakeMismatch(received, amount));
+
+        accounted += amount;
+        _stakes[msg.sender] += amount;
+        emit StakeDeposited(msg.sender, amount);
+    }
+
+    /// @inheritdoc IPlans
+    function withdrawStake(address to, uint256 amount) external nonReentrant {
+        uint256 free = _stakes[msg.sender];
+        require(amount > 0, ZeroStake());
+        require(amount <= free, StakeTooLow(msg.sender, free, amount));
+
+        _stakes[msg.sender] = free - amount;
+        accounted -= amount;
+        emit StakeWithdrawn(msg.sender, to, amount);
+
+        _credit.safeTransfer(to, amount);
+    }
+
+    /// @inheritdoc ICertificates
+    /// @dev An interval that was forgotten is not certified.
+    function isCertified(bytes32 site, uint32 first, uint32 last) external view returns (bool) {
+        if (first > last || last - first >= CERTIFIED_WORDS * RUN_LENGTH) return false;
+        uint256[CERTIFIED_WORDS] storage words = _sites[site].certified;
+        uint256 run = first / RUN_LENGTH;
+        for (uint256 from = first; from <= last; ++run) {
+            uint256 end = (run + 1) * RUN_LENGTH;
+            if (end > uint256(last) + 1) end = uint256(last) + 1;
+            uint256 wanted = ((1 << end - from) - 1) << RUN_BITS + from % RUN_LENGTH;
+            uint256 word = words[run % CERTIFIED_WORDS];
+            if (uint32(word) != run || word & wanted != wanted) return false;
+            from = end;
+        }
+        return true;
+    }
+
+    /// @inheritdoc IPlans
+    function stakeOf(address account) external view returns (uint256) {
+        return _stakes[account];
+    }
+
+    /// @inheritdoc IPlans
+    function uncertifiedOf(bytes32 site) external view returns (uint256) {
+        return _sites[site].uncertified;
+    }
+
+    /// @inheritdoc IPlans
+    function isStaked(bytes32 site, uint32 interval) external view returns (bool) {
+        bytes32 place = _sites[site].staked[interval % STAKED_DEPTH];
+        return place != 0 && uint32(uint256(place)) == interval;
+    }
+
+    /// @inheritdoc IPlans
+    function credit() external view returns (address) {
+        return address(_credit);
+    }
+
+    /// @inheritdoc IPlans
+    function rulesAt(bytes32 site, uint32 interval) public view returns (PlanRules memory rules) {
+        SitePlans storage plans = _sites[site];
+        uint32 coming = plans.coming.from;
+        if (coming != 0 && interval >= coming) return plans.coming.rules;
+        uint32 current = plans.current.from;
+        if (current != 0 && interval >= current) return plans.current.rules;
+        (rules.verifier, rules.tolerance) = (defaultVerifier, DEFAULT_TOLERANCE);
+    }
+
+    /// @dev What is known of a plan before anything is verified.
+    function _open(bytes32 site, uint32 interval, Certificate calldata certificate, bytes calldata lanes)
+        private
+        view
+        returns (Plan memory plan)
+    {
+        _requirePlanner(site);
+        (plan.site, plan.interval, plan.poster) = (site, interval, msg.sender);
+        plan.rules = rulesAt(site, interval);
+        (,, plan.layoutAt) = dispatch.posterOf(site, address(this));
+        plan.algorithm = address(plan.rules.verifier).codehash;
+        plan.inputsHash = keccak256(certificate.inputs);
+        plan.scheduleHash = keccak256(certificate.schedule);
+        plan.multipliersHash = keccak256(certificate.multipliers);
+        plan.columnHash = keccak256(lanes);
+    }
+
+    /// @dev Stakes where that is asked, says so, and hands the first column on; Dispatch refuses what comes twice or too late.
+    function _post(Plan memory plan, bytes calldata lanes, bool staked) private {
+        bytes32 planHash = keccak256(abi.encode(plan));
+        if (staked) {
+            bytes32[STAKED_DEPTH] storage ring = _sites[plan.site].staked;
+            uint256 place = plan.interval % STAKED_DEPTH;
+            uint256 free = _stakes[plan.poster];
+            require(free >= plan.rules.bond, StakeTooLow(plan.poster, free, plan.rules.bond));
+            require(ring[place] == 0, BondOpen(plan.site, uint32(uint256(ring[place]))));
+
+            ring[place] = _place(plan.interval, planHash);
+            _stakes[plan.poster] = free - plan.rules.bond;
+        }
+        emit PlanPosted(plan.site, plan.interval, plan.poster, plan);
+
+        dispatch.postSetpoints(plan.site, plan.interval, lanes, planHash);
+    }
+
+    /// @dev A verifier that ends without saying why has run out of gas: that proves nothing but how little it was given.
+    function _holds(Plan calldata plan, Certificate calldata certificate) private view returns (bool) {
+        (SitePart part,) = SiteInputs.mismatch(certificate.inputs, Layout.load(plan.layoutAt));
+        if (part != SitePart.None) return false;
+        try plan.rules.verifier.verify(certificate.inputs, certificate.schedule, certificate.multipliers) returns (
+            int256 cost, int256 bound, bytes32, bytes32 columnHash
+        ) {
+            return cost == plan.cost && bound == plan.bound && columnHash == plan.columnHash;
+        } catch (bytes memory reason) {
+            require(reason.length > 0, Undecided(plan.site, plan.interval));
+            return false;
+        }
+    }
+
+    /// @dev Half of the bond to who showed it, the rest to the protocol.
+    function _forfeit(Plan calldata plan) private returns (uint256 reward) {
+        _unstake(plan);
+        reward = uint256(plan.rules.bond) * CHALLENGER_BPS / BPS;
+        _stakes[msg.sender] += reward;
+        _stakes[registry.protocolFeeRecipient()] += plan.rules.bond - reward;
+    }
+
+    function _unstake(Plan calldata plan) private {
+        _sites[plan.site].staked[plan.interval % STAKED_DEPTH] = 0;
+    }
+
+    function _setCertified(bytes32 site, uint32 interval, bool certified) private {
+        uint256 run = interval / RUN_LENGTH;
+        uint256 bit = 1 << RUN_BITS + interval % RUN_LENGTH;
+        uint256[CERTIFIED_WORDS] storage words = _sites[site].certified;
+        uint256 word = words[run % CERTIFIED_WORDS];
+        if (uint32(word) != run) word = run;
+        words[run % CERTIFIED_WORDS] = certified ? word | bit : word & ~bit;
+    }
+
+    function _requirePlanner(bytes32 site) private view {
+        require(registry.isAuthorised(site, msg.sender, RIGHT_PLAN), NotPlanner(site, msg.sender));
+    }
+
+    function _requireStaked(Plan calldata plan) private view {
+        bytes32 place = _sites[plan.site].staked[plan.interval % STAKED_DEPTH];
+        bytes32 expected = _place(plan.interval, keccak256(abi.encode(plan)));
+        require(place == expected, NotStaked(plan.site, plan.interval));
+    }
+
+    function _requireOpen(Plan calldata plan) private view {
+        _requireStaked(plan);
+        uint256 until = _challengeableUntil(plan.interval);
+        require(block.timestamp < until, ChallengeTooLate(plan.site, plan.interval, block.timestamp, until));
+    }
+
+    function _isOf(Plan calldata plan, Certificate calldata certificate) private pure returns (bool) {
+        return keccak256(certificate.inputs) == plan.inputsHash && keccak256(certificate.schedule) == plan.scheduleHash
+            && keccak256(certificate.multipliers) == plan.multipliersHash;
+    }
+
+    function _isClose(Plan memory plan) private pure returns (bool) {
+        return plan.cost - plan.bound <= UNITS * int256(uint256(plan.rules.tolerance));
+    }
+
+    /// @dev The interval is in the lowest bits, so that a place says whose it is.
+    function _place(uint32 interval, bytes32 planHash) private pure returns (bytes32) {
+        return planHash >> 32 << 32 | bytes32(uint256(interval));
+    }
+
+    function _challengeableUntil(uint32 interval) private pure returns (uint256) {
+        return interval * INTERVAL_S + CHALLENGE_WINDOW;
+    }
+
+    function _now() private view returns (uint32) {
+        return uint32(block.timestamp / INTERVAL_S);
+    }
+}

@@ -1,4 +1,4 @@
-// Gathers the planner's figures, the ACN-Sim months where they were run, and the gas snapshots into one flat object,
+// Gathers the planner's figures, the real months where they were run, and the gas snapshots into one flat object,
 // prints it as a table, and the planner's with what peers need beside them.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,19 +10,30 @@ const put = (name, value, places = 4) => (summary[name] = Number(value.toFixed(p
 
 for (const [name, value] of Object.entries(read(join(bench, "plan.json")))) put(name, value);
 
-const month = (name) => (existsSync(join(bench, `acn_${name}.json`)) ? read(join(bench, `acn_${name}.json`)) : undefined);
-const [offline, offline20] = [month("offline"), month("offline_20kw")];
-if (offline) put("caltech_may_offline_optimum_usd", offline.profit, 2);
-for (const name of ["continuous", "discrete"]) {
-  const run = month(name);
-  if (!run || !offline) continue;
-  if (!run.feasible) throw new Error(`ACN-Sim found the ${name} month infeasible`);
-  put(`caltech_may_${name}_profit_pct`, (100 * run.profit) / offline.profit, 2);
-  put(`caltech_may_${name}_met_pct`, run.sessions_met_pct, 2);
+// A month's run of ours and what the optima of the same month came to, from `optimizer compare --json`.
+const month = (name) => {
+  const path = join(bench, `month_${name}.json`);
+  if (!existsSync(path)) return undefined;
+  const found = read(path);
+  const by = (algorithm) => found.runs.find((run) => run.algorithm === algorithm);
+  const broken = found.runs.filter((run) => run.algorithm !== "uncontrolled" && (run.limit_violations || run.plans_broken));
+  if (broken.length) throw new Error(`${name}: ${broken.map((run) => run.algorithm)} break limits`);
+  return { ours: by("ours"), optimum: by("optimum"), flexibility: found.flexibility };
+};
+for (const [key, name] of [["may_continuous", "may"], ["may_discrete", "may_discrete"], ["july_continuous", "july"], ["july_discrete", "july_discrete"]]) {
+  const found = month(name);
+  if (!found) continue;
+  put(`caltech_${key}_profit_pct`, found.ours.profit_percent_of_optimum, 2);
+  put(`caltech_${key}_met_pct`, found.ours.met_percent, 2);
 }
-for (const [name, key] of [["20kw", "caltech_20kw_energy_pct_of_optimum"], ["20kw_discrete", "caltech_20kw_discrete_energy_pct_of_optimum"]]) {
-  const run = month(name);
-  if (run && offline20) put(key, (100 * run.delivered_pct) / offline20.delivered_pct, 2);
+for (const [key, name] of [["20kw", "may_20kw"], ["20kw_discrete", "may_20kw_discrete"]]) {
+  const found = month(name);
+  if (found) put(`caltech_${key}_energy_pct_of_optimum`, found.ours.energy_percent_of_most, 2);
+}
+const may = month("may");
+if (may) {
+  put("caltech_may_offline_optimum_usd", may.optimum.profit_micro / 1e6, 2);
+  put("flex_value_correlation", may.flexibility.flex_value_correlation, 3);
 }
 
 for (const file of readdirSync(snapshots)) {

@@ -2,8 +2,11 @@
 //! good_lp, without rounding, marginal prices or a look at the result. Cars stay for about 30 intervals.
 //!
 //! Prints one line of JSON, key → number, the unit in the key; `scripts/bench` makes a table of it. `--quick` leaves out
-//! what takes minutes on a slow machine (nothing yet).
+//! what takes minutes on a slow machine (nothing yet); `--allocations` counts allocations and nothing else.
+//!
+//! Allocations are those of Rust: the planner's and the schedule's own. HiGHS has a memory of its own and is not counted.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![allow(unsafe_code, reason = "an allocator is unsafe by its trait; this one counts and passes on")]
 
 #[path = "../tests/instances/mod.rs"]
 mod instances;
@@ -14,15 +17,45 @@ use instances::{car_park, next_interval, with_pilots};
 use optimizer::check::check;
 use optimizer::problem::Problem;
 use optimizer::solve::{Planner, fallback, solve, solve_all};
-use optimizer::units::MicroPerKwh;
+use optimizer::units::{HORIZON, MicroPerKwh};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 const SEED: u64 = 2026;
 const LIMIT_MS: u32 = 60_000;
 /// Problems in memory at once, in the row of many sites.
 const BATCH: usize = 500;
+
+/// How often memory was asked for.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: everything is passed on to the system's allocator, which keeps the promises.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` is from the system's allocator, by this one.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `dealloc`, and the caller keeps the promises of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 fn seconds(run: impl FnOnce()) -> f64 {
     let start = Instant::now();
@@ -97,8 +130,46 @@ fn replans(found: &mut BTreeMap<String, f64>) {
     found.insert("replan_n50_cold_ms".to_owned(), 1000.0 * quantile(cold_times, 50));
 }
 
+/// The first `horizon` intervals of a car park, with the cars that leave in the first half of the day.
+fn early_birds(horizon: usize) -> Problem {
+    let day = car_park(50, SEED);
+    let mut short = Problem { horizon, ..day };
+    short.needs.retain(|need| need.until <= HORIZON / 2);
+    short.import_price.truncate(horizon);
+    short.feed_in_price.truncate(horizon);
+    short.pv.iter_mut().chain(&mut short.base_loads).for_each(|forecast| forecast.power_w.truncate(horizon));
+    short
+}
+
+/// How often the third plan again asks for memory: model, rounding and the schedule itself.
+fn allocations(mut problem: Problem) -> f64 {
+    let mut planner = Planner::with_memory();
+    for _ in 0..3 {
+        let plan = planner.plan(&problem, LIMIT_MS).expect("a plan always exists");
+        problem = next_interval(&problem, &plan);
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    black_box(planner.plan(&problem, LIMIT_MS).expect("a plan always exists"));
+    (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64
+}
+
+/// Inner loops go over intervals, so what they allocate grows with the horizon: the same cars are planned with half a day
+/// and with a whole one. The rest grows with the cars, whose rows of the schedule are new every time.
+fn count_allocations(found: &mut BTreeMap<String, f64>) {
+    let [fifty, hundred] = [50, 100].map(|cars| allocations(car_park(cars, SEED)));
+    let [half, whole] = [HORIZON / 2, HORIZON].map(|horizon| allocations(early_birds(horizon)));
+    found.insert("replan_n50_allocations".to_owned(), fifty);
+    found.insert("replan_allocations_per_car".to_owned(), (hundred - fifty) / 50.0);
+    found.insert("replan_allocations_per_interval".to_owned(), (whole - half) / (HORIZON / 2) as f64);
+}
+
 fn main() {
     let mut found = BTreeMap::new();
+    if std::env::args().any(|argument| argument == "--allocations") {
+        count_allocations(&mut found);
+        println!("{}", serde_json::to_string(&found).expect("numbers"));
+        return;
+    }
     let mut put = |key: &str, value: f64| {
         eprintln!("{key} {value:.3}");
         found.insert(key.to_owned(), value);
@@ -133,6 +204,7 @@ fn main() {
     put("sites20000_n50_s", many_sites(20_000));
     put("sites20000_rss_mib", peak_mib());
     replans(&mut found);
+    count_allocations(&mut found);
     let ours = |key: &str| found.get(key).copied().unwrap_or(f64::NAN);
     let ratios = [
         ("plan_over_plain_n50_ratio", ours("plan_n50_ms") / ours("plain_lp_n50_ms")),

@@ -3,7 +3,7 @@
 //! A battery's content is counted in hundredths of a step-second, so that its losses in percent are exact.
 
 use crate::problem::{Need, Problem, Storage, Taper};
-use crate::units::{INTERVAL_S, POWER_STEP_W, WattHours, Watts};
+use crate::units::{INTERVAL_S, MicroPerKwh, POWER_STEP_W, WattHours, Watts};
 
 /// Step-seconds per Wh.
 pub(crate) const STEP_SECONDS_PER_WH: i64 = 3600 / POWER_STEP_W;
@@ -37,6 +37,16 @@ pub(crate) fn need_max(problem: &Problem, need: &Need, k: usize) -> i64 {
     }
     let most = steps(need.max_w).min(energy(need.energy_wh) / seconds(problem, k));
     fixed_at(&need.fixed, k).map_or(most, |power| power.clamp(0, most))
+}
+
+/// What energy of `need` in interval `k` costs the plan beyond its price, because the car may have gone.
+pub(crate) fn risk_price(problem: &Problem, need: &Need, k: usize) -> MicroPerKwh {
+    if need.likely_until.is_some_and(|likely| k >= likely) { problem.risk_price } else { MicroPerKwh::ZERO }
+}
+
+/// The end by which `need` is served where energy is scarce: when its car may have gone, or else the end of its window.
+pub(crate) fn served_until(need: &Need) -> usize {
+    need.likely_until.map_or(need.until, |likely| likely.min(need.until))
 }
 
 /// Most steps that the tapering car of `need` takes after `given` step-seconds.

@@ -2,11 +2,11 @@
 //!
 //! Whatever is put into a draft, [`Draft::settle`] brings it inside every limit by moving powers towards zero only.
 //! That always ends, because with every asset at zero each group and row carries its base load, which its effective
-//! limit allows.
+//! limit allows. A little long, because all that moves a power must keep the same sums up to date.
 
 use crate::amounts::{
     STEP_SECONDS_PER_WH, allowed_below, clip_to_content, content_change, content_start, content_wh, energy, fixed_at,
-    need_max, seconds, steps, taper_max,
+    need_max, seconds, served_until, steps, taper_max,
 };
 use crate::network::Network;
 use crate::problem::Problem;
@@ -123,13 +123,13 @@ impl<'a> Draft<'a> {
         self.sorted_by_laxity(0, (0..self.problem.needs.len()).collect())
     }
 
-    /// `needs` by laxity at interval `k`, least first: time left − energy missing / most power.
+    /// `needs` by laxity at interval `k`, least first: time left until the car may have gone − energy missing / most power.
     pub(crate) fn sorted_by_laxity(&self, k: usize, needs: Vec<usize>) -> Vec<usize> {
         let laxity = |i: usize| {
             let need = &self.problem.needs[i];
             let max = steps(need.max_w).max(1);
             let first = k.max(need.from);
-            let left = need.until.saturating_sub(first) as i64 * INTERVAL_S;
+            let left = served_until(need).saturating_sub(first) as i64 * INTERVAL_S;
             let left = if first == 0 && left > 0 { left - self.problem.elapsed_s } else { left };
             (i, i128::from(left * max - self.missing(i)), i128::from(max))
         };
@@ -206,16 +206,18 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes `over` from what draws, weighted by the `share` that a step in a group has in it: first batteries, then
-    /// needs; what somebody else posted last. Whether anything was cut.
+    /// needs; what somebody else posted last. First as far as no reverse-flow limit forbids: there PV would have to give way
+    /// too, and nothing would be gained. Whether anything was cut.
     fn draw_less(&mut self, k: usize, mut over: i64, cut_first: &[usize], share: &dyn Fn(usize) -> i64) -> bool {
         let before = over;
-        for spare_fixed in [true, false] {
+        for (careful, spare_fixed) in [(true, true), (false, true), (false, false)] {
             for j in 0..self.storage.len() {
                 let storage = &self.problem.storages[j];
                 let spared = spare_fixed && fixed_at(&storage.fixed, k).is_some();
                 let weight = share(storage.group);
                 if !spared && weight > 0 && over > 0 {
-                    let cut = self.storage[j][k].clamp(0, ceil_div(over, weight));
+                    let most = if careful { self.export_room(storage.group, k) } else { i64::MAX };
+                    let cut = self.storage[j][k].clamp(0, ceil_div(over, weight).min(most));
                     self.set_storage(j, k, self.storage[j][k] - cut);
                     over -= cut * weight;
                 }
@@ -226,7 +228,8 @@ impl<'a> Draft<'a> {
                 let weight = share(need.group);
                 if !spared && weight > 0 && over > 0 {
                     let power = self.need[i][k];
-                    let left = self.allowed(i, k, power - ceil_div(over, weight).clamp(0, power));
+                    let most = if careful { self.export_room(need.group, k) } else { i64::MAX };
+                    let left = self.allowed(i, k, power - ceil_div(over, weight).min(most).clamp(0, power));
                     self.set_need(i, k, left);
                     over -= (power - left) * weight;
                 }
@@ -235,15 +238,20 @@ impl<'a> Draft<'a> {
         over < before
     }
 
-    /// Takes `under` from what feeds: first PV, then batteries; what somebody else posted last. Whether anything was cut.
+    /// Takes `under` from what feeds: first PV, then batteries; what somebody else posted last. First as far as no limit on
+    /// what is drawn forbids. Whether anything was cut.
     fn feed_less(&mut self, k: usize, mut under: i64, share: &dyn Fn(usize) -> i64) -> bool {
         let before = under;
-        for j in 0..self.pv.len() {
-            let weight = share(self.problem.pv[j].group);
-            if weight > 0 && under > 0 {
-                let cut = self.pv[j][k].min(ceil_div(under, weight));
-                self.set_pv(j, k, self.pv[j][k] - cut);
-                under -= cut * weight;
+        for careful in [true, false] {
+            for j in 0..self.pv.len() {
+                let group = self.problem.pv[j].group;
+                let weight = share(group);
+                if weight > 0 && under > 0 {
+                    let most = if careful { self.import_room(group, k) } else { i64::MAX };
+                    let cut = self.pv[j][k].min(ceil_div(under, weight)).min(most);
+                    self.set_pv(j, k, self.pv[j][k] - cut);
+                    under -= cut * weight;
+                }
             }
         }
         for spare_fixed in [true, false] {

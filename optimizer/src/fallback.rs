@@ -15,13 +15,25 @@ const UNCONTROLLED: &str = "uncontrolled: every car at its maximum, limits ignor
 /// idle unless somebody else has posted them. Never fails: a problem that is not valid gives all zeros, and says so in
 /// its status. Node prices are zero.
 pub fn fallback(problem: &Problem, reason: &str) -> Schedule {
+    // Where power above the peak so far is charged for, this is no place to buy some.
+    let peak = problem.peak.as_ref().filter(|p| p.so_far_w.0 > 0).map_or(i64::MAX, |p| steps(p.so_far_w));
+    greedy(problem, reason, peak, &serve)
+}
+
+/// Batteries idle, PV in full, and cars as `serve` gives them power: it is asked interval by interval, first for what
+/// somebody else has posted (`true`), so that no energy is spent on others before it. No import above `peak` is added.
+pub(crate) fn greedy(
+    problem: &Problem,
+    reason: &str,
+    peak: i64,
+    serve: &dyn Fn(&mut Draft<'_>, usize, bool),
+) -> Schedule {
     if let Err(invalid) = validate(problem) {
         return nothing(problem, format!("{reason}; the problem is not valid: {invalid}"));
     }
     let network = Network::new(problem);
     let mut draft = Draft::new(problem, &network);
-    // Where power above the peak so far is charged for, this is no place to buy some.
-    draft.peak = problem.peak.as_ref().filter(|p| p.so_far_w.0 > 0).map_or(i64::MAX, |p| steps(p.so_far_w));
+    draft.peak = peak;
     for (j, storage) in problem.storages.iter().enumerate() {
         for k in 0..problem.horizon {
             let max = storage_max(storage, k);
@@ -33,7 +45,6 @@ pub fn fallback(problem: &Problem, reason: &str) -> Schedule {
             draft.set_pv(j, k, steps(*power));
         }
     }
-    // What was posted comes first in all intervals, so that no energy is spent on others before it.
     for posted in [true, false] {
         for k in 0..problem.horizon {
             serve(&mut draft, k, posted);
@@ -54,20 +65,11 @@ pub fn fallback(problem: &Problem, reason: &str) -> Schedule {
 /// Gives what the limits leave room for in interval `k`, least laxity first, where somebody else has `posted` it or not.
 fn serve(draft: &mut Draft<'_>, k: usize, posted: bool) {
     let problem = draft.problem;
-    let served = |need: &Need| need_max(problem, need, k) > 0 && fixed_at(&need.fixed, k).is_some() == posted;
-    let served = (0..problem.needs.len()).filter(|&i| served(&problem.needs[i])).collect();
-    for i in draft.sorted_by_laxity(k, served) {
+    for i in draft.sorted_by_laxity(k, waiting(draft, k, posted)) {
         let need = &problem.needs[i];
-        let taken: i64 = (0..k).map(|before| draft.need[i][before] * seconds(problem, before)).sum();
-        let taper = need.taper.as_ref().map_or(i64::MAX, |taper| taper_max(need, taper, taken));
-        let most = need_max(problem, need, k).min(taper);
         let power = draft.need[i][k];
-        // What a tapering car takes later follows from now: it is served once.
-        if need.taper.is_some() && draft.need[i][k..].iter().any(|power| *power > 0) {
-            continue;
-        }
         let room = draft.spare_room(need.group, k);
-        let mut given = power + (most - power).min(draft.missing_power(i, k)).min(room).max(0);
+        let mut given = power + (wanted(draft, i, k) - power).min(room);
         if k == 0 && !posted {
             // The car takes no more than it needs, so the last fraction may get the next power that the EVSE can hold.
             let above = allowed_above(need, given).filter(|above| {
@@ -80,6 +82,26 @@ fn serve(draft: &mut Draft<'_>, k: usize, posted: bool) {
         }
         draft.set_need(i, k, given);
     }
+}
+
+/// Needs that can take power in interval `k`, where somebody else has `posted` it or not.
+pub(crate) fn waiting(draft: &Draft<'_>, k: usize, posted: bool) -> Vec<usize> {
+    let problem = draft.problem;
+    let waits = |need: &Need| need_max(problem, need, k) > 0 && fixed_at(&need.fixed, k).is_some() == posted;
+    (0..problem.needs.len()).filter(|&i| waits(&problem.needs[i])).collect()
+}
+
+/// The power that need `i` would take in interval `k`, leaving limits aside: at least what it has. What a tapering car
+/// takes later follows from now, so it is served once.
+pub(crate) fn wanted(draft: &Draft<'_>, i: usize, k: usize) -> i64 {
+    let (problem, need, power) = (draft.problem, &draft.problem.needs[i], draft.need[i][k]);
+    if need.taper.is_some() && draft.need[i][k..].iter().any(|power| *power > 0) {
+        return power;
+    }
+    let taken: i64 = (0..k).map(|before| draft.need[i][before] * seconds(problem, before)).sum();
+    let taper = need.taper.as_ref().map_or(i64::MAX, |taper| taper_max(need, taper, taken));
+    let most = need_max(problem, need, k).min(taper);
+    power + (most - power).min(draft.missing_power(i, k)).max(0)
 }
 
 /// Every car at its maximum from the start of its window until its need is met, whatever the limits; PV in full,

@@ -11,6 +11,8 @@ pub mod scenario;
 
 pub mod import;
 
+pub mod forecast;
+
 pub mod problem;
 pub mod rows;
 pub mod schedule;
@@ -18,11 +20,13 @@ pub mod schedule;
 mod amounts;
 mod draft;
 mod fallback;
+pub mod heuristic;
 mod minimum;
 mod network;
 pub mod solve;
 mod validate;
 
+pub mod certificate;
 pub mod check;
 
 pub mod flexibility;
@@ -32,5 +36,8 @@ pub mod device;
 pub mod report;
 
 pub mod controller;
+pub mod garage;
 pub mod serve;
 pub mod simulate;
+
+pub mod compare;

@@ -1,6 +1,6 @@
 //! The network of a problem in steps: effective limits of groups and rows, and who sits behind which.
 
-use crate::amounts::{need_max, steps, storage_max};
+use crate::amounts::{allowed_above, need_max, steps, storage_max};
 use crate::problem::Problem;
 use crate::units::POWER_STEP_W;
 
@@ -100,7 +100,9 @@ fn direct_reach(problem: &Problem, base: &[Vec<i64>]) -> Vec<Vec<(i64, i64)>> {
     let mut reach: Vec<Vec<(i64, i64)>> = base.iter().map(|row| row.iter().map(|b| (*b, *b)).collect()).collect();
     for need in &problem.needs {
         for (k, (most, _)) in reach[need.group].iter_mut().enumerate().take(need.until).skip(need.from) {
-            *most += need_max(problem, need, k).max(steps(need.min_w.ceil_to_step()));
+            // A car with less to go than its EVSE can hold may be offered that.
+            let power = need_max(problem, need, k);
+            *most += if k == 0 { allowed_above(need, power).unwrap_or(power) } else { power };
         }
     }
     for storage in &problem.storages {

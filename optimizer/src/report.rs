@@ -1,6 +1,7 @@
 //! What a day came to: plain data for tables, pages and the JSON line. Money in base units, power in W, energy in Wh.
 
 use crate::signals::Signals;
+use crate::site::{AssetKind, Site};
 use crate::units::{INTERVALS_PER_HOUR, Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,24 @@ pub struct PowerSeries {
     pub pv_w: Vec<Watts>,
     /// The grid connection.
     pub net_w: Vec<Watts>,
+}
+
+impl PowerSeries {
+    /// Sums columns of power by lane.
+    pub fn of(site: &Site, columns: impl Iterator<Item = Vec<Watts>>) -> Self {
+        let mut sums = Self::default();
+        for column in columns {
+            let of = |wanted: fn(&AssetKind) -> bool| {
+                site.assets.iter().zip(&column).filter(|(a, _)| wanted(&a.kind)).map(|(_, w)| *w).sum()
+            };
+            sums.evse_w.push(of(|k| matches!(k, AssetKind::Evse(_))));
+            sums.base_w.push(of(|k| matches!(k, AssetKind::BaseLoad)));
+            sums.battery_w.push(of(|k| matches!(k, AssetKind::Battery(_))));
+            sums.pv_w.push(of(|k| matches!(k, AssetKind::Pv)));
+            sums.net_w.push(column.iter().copied().sum());
+        }
+        sums
+    }
 }
 
 /// How an interval was planned.
@@ -192,4 +211,26 @@ pub fn grid_cost(net_wh: &[WattHours], signals: &Signals) -> Micro {
         if wh.0 >= 0 { import.bill(*wh) } else { Micro(-feed_in.bill(WattHours(-wh.0)).0) }
     };
     net_wh.iter().zip(signals.import_price.iter().zip(&signals.feed_in_price)).map(cost).sum()
+}
+
+/// Groups whose meters prove that a limit was exceeded in `interval`, from the energy by lane: a register is cut to whole
+/// Wh at both ends of the interval, so the sum of n meters says nothing finer than n Wh.
+pub fn violations(site: &Site, interval: Interval, energy_wh: &[WattHours], signals: &Signals) -> u32 {
+    let index = signals.index(interval);
+    let base_w = |lane: usize| match (&site.assets[lane].kind, index) {
+        (AssetKind::BaseLoad, Some(i)) => {
+            signals.power_w.get(&site.assets[lane].id).and_then(|s| s.get(i)).copied().unwrap_or_default()
+        }
+        _ => Watts::ZERO,
+    };
+    let exceeded = |group: &usize| {
+        let lanes = site.assets_below(*group);
+        let meters = i64::try_from(lanes.len()).unwrap_or(i64::MAX);
+        let net_wh: WattHours = energy_wh[lanes.clone()].iter().copied().sum();
+        let base: Watts = lanes.map(base_w).sum();
+        let limits = &site.groups[*group];
+        let import_w = limits.limit_import_w.max(base);
+        (net_wh.0 - meters) * 4 > import_w.0 || (-net_wh.0 - meters) * 4 > limits.limit_export_w.0
+    };
+    u32::try_from((0..site.groups.len()).filter(exceeded).count()).unwrap_or(u32::MAX)
 }

@@ -3,11 +3,102 @@
 //! A group per phase connection stands for a class (see [`crate::problem`]); its load enters a row with a coefficient in
 //! millionths.
 
-use crate::problem::{Row, Term};
+use crate::problem::{GroupLimit, Row, Term};
 use crate::units::Watts;
 
 /// One, in coefficients.
 pub const MICRO: i64 = 1_000_000;
+
+/// Corners of a polygon that gives away little: 0.2 % of the limit at most, and nothing where loads on phases 30° apart
+/// are balanced, because it is a multiple of 12.
+pub const SIDES: usize = 48;
+/// More than any site draws.
+const UNLIMITED: Watts = Watts(1_000_000_000);
+
+/// How an EVSE is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Voltage that turns its current into power, mV.
+    pub voltage_mv: i64,
+    /// Angle of its current, thousandths of a degree.
+    pub angle_mdeg: i64,
+}
+
+/// A line or winding: `|Σ coefficient · current · e^(i · angle)| ≤ limit` over all EVSEs, as ACN-Sim writes its
+/// constraints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// For messages.
+    pub name: String,
+    /// By EVSE, millionths.
+    pub coefficient_micro: Vec<i64>,
+    /// Most current, mA.
+    pub limit_ma: i64,
+}
+
+/// A site of lines as a problem has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Classes {
+    /// Group 0 is the grid connection; below it one group per class. None of them has a limit of its own.
+    pub groups: Vec<GroupLimit>,
+    /// The lines.
+    pub rows: Vec<Row>,
+    /// By EVSE: its group.
+    pub group_of: Vec<usize>,
+}
+
+/// Classes and rows of a site: EVSEs with the same connection and the same coefficients form a class, and every line
+/// becomes a [`polygon`] of `sides` corners. Rows count W at the lowest of the voltages, at which the limits are the
+/// tightest; a line with coefficients above 1 is divided by the largest of them.
+///
+/// # Errors
+/// A line without one coefficient per EVSE, or a voltage that is not above 0.
+pub fn classes(connections: &[Connection], lines: &[Line], sides: usize) -> Result<Classes, String> {
+    let lowest_mv = connections.iter().map(|c| c.voltage_mv).min().unwrap_or(1);
+    if lowest_mv <= 0 {
+        return Err(format!("a voltage is {lowest_mv} mV, expected above 0"));
+    }
+    let mut columns: Vec<Vec<i64>> = connections.iter().map(|c| vec![c.angle_mdeg]).collect();
+    let mut limits_w = Vec::with_capacity(lines.len());
+    for line in lines {
+        let (found, expected) = (line.coefficient_micro.len(), connections.len());
+        if found != expected {
+            return Err(format!("line {}: {found} coefficients, expected {expected}", line.name));
+        }
+        let each = line.coefficient_micro.iter().zip(connections);
+        let factors: Vec<i128> =
+            each.map(|(c, at)| i128::from(*c) * i128::from(lowest_mv) / i128::from(at.voltage_mv)).collect();
+        let one = i128::from(MICRO);
+        let scale = factors.iter().map(|factor| factor.abs()).max().unwrap_or(0).max(one);
+        columns.iter_mut().zip(&factors).for_each(|(column, factor)| column.push(narrow(factor * one / scale)));
+        // mA · mV are µW.
+        limits_w.push(Watts(narrow(i128::from(line.limit_ma) * i128::from(lowest_mv) / scale)));
+    }
+    let mut distinct: Vec<&Vec<i64>> = columns.iter().collect();
+    distinct.sort();
+    distinct.dedup();
+    let group = |parent| GroupLimit { parent, import_w: UNLIMITED, ..GroupLimit::default() };
+    let mut rows = Vec::new();
+    for (r, (line, limit_w)) in lines.iter().zip(limits_w).enumerate() {
+        let phasor = |(class, column): (usize, &&Vec<i64>)| Phasor {
+            group: class + 1,
+            angle_mdeg: column[0],
+            factor_micro: column[r + 1],
+        };
+        let phasors: Vec<Phasor> = distinct.iter().enumerate().map(phasor).collect();
+        rows.extend(polygon(&line.name, &phasors, limit_w, sides));
+    }
+    Ok(Classes {
+        groups: std::iter::once(None).chain(distinct.iter().map(|_| Some(0))).map(group).collect(),
+        rows,
+        group_of: columns.iter().map(|column| distinct.binary_search(&column).map_or(0, |class| class + 1)).collect(),
+    })
+}
+
+/// As 64 bits, saturating.
+fn narrow(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value > 0 { i64::MAX } else { i64::MIN })
+}
 
 /// The current that a class draws, as it enters the sum of a line: load × `factor_micro` / 10⁶ at `angle_mdeg`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +119,7 @@ pub fn polygon(name: &str, phasors: &[Phasor], limit_w: Watts, sides: usize) -> 
     let row = |name: String, terms: Vec<Term>, bound: i128| Row {
         name,
         terms: terms.into_iter().filter(|term| term.coefficient != 0).collect(),
-        at_most: vec![i64::try_from(bound).unwrap_or(i64::MAX)],
+        at_most: vec![narrow(bound)],
     };
     let direction = |p: &Phasor| (p.angle_mdeg + if p.factor_micro < 0 { 180_000 } else { 0 }).rem_euclid(360_000);
     let live: Vec<&Phasor> = phasors.iter().filter(|p| p.factor_micro != 0).collect();

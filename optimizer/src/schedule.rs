@@ -68,3 +68,17 @@ impl Schedule {
         self.power_w.iter().map(|row| row.get(k).copied().unwrap_or_default()).collect()
     }
 }
+
+/// What the limits of a planning problem were worth, from the duals of its linear program: whole micro per kWh. They
+/// prove nothing by themselves; [`crate::certificate`] makes a bound of any of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Multipliers {
+    /// By group and interval: the price of power behind the group's limit, without what rows add.
+    pub node_price: Vec<Vec<i64>>,
+    /// By interval: what a step of peak import is worth there; empty where no demand charge is.
+    pub peak: Vec<i64>,
+    /// By battery and interval: the price of what is stored at its end.
+    pub stored: Vec<Vec<i64>>,
+    /// By row of the problem and interval, for a row divided by its largest coefficient; empty where it does not bind.
+    pub rows: Vec<Vec<i64>>,
+}

@@ -49,3 +49,22 @@ pub struct Vehicle {
     /// Most power its charger draws.
     pub max_w: Watts,
 }
+
+/// A session that is over: what habits are learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastSession {
+    /// Id of its site.
+    pub site: String,
+    /// Driver's id; empty where nobody knows.
+    pub driver: String,
+    /// When the car plugged in.
+    pub arrival: UnixTime,
+    /// When it left.
+    pub unplugged: UnixTime,
+    /// Departure that the driver declared, if any.
+    pub departure: Option<UnixTime>,
+    /// Energy that the driver declared, if any.
+    pub energy_wh: Option<WattHours>,
+    /// Energy that it took.
+    pub delivered_wh: WattHours,
+}

@@ -3,16 +3,22 @@
 
 use crate::controller::{Action, Asked, CUT_S, Controller, Event};
 use crate::device::{Command, Device, DeviceEvent, Reading};
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::scenario::Scenario;
+use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::settlement;
-use crate::site::AssetKind;
-use crate::solve;
+use crate::site::{AssetKind, Site};
+use crate::solve::{self, SolveError};
 use crate::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use std::collections::BTreeMap;
 
 /// Longest a plan may take; past it the interval falls back to least laxity first.
 pub const SOLVE_LIMIT_MS: u32 = 10_000;
+
+/// What plans.
+pub type Plan<'a> = dyn FnMut(&Problem) -> Result<Schedule, SolveError> + 'a;
 
 /// A simulated day.
 #[derive(Debug)]
@@ -21,11 +27,21 @@ pub struct Day {
     pub report: Report,
     /// Setpoints by site, interval and lane.
     pub setpoints: Vec<Vec<Vec<Watts>>>,
+    /// Metered energy by site, interval and lane.
+    pub energy_wh: Vec<Vec<Vec<WattHours>>>,
 }
 
 /// Simulates the whole scenario; `progress` is called after every interval.
-pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(&Report)) -> Day {
-    let mut world = World::new(scenario);
+pub fn simulate(scenario: &Scenario, progress: impl FnMut(&Report)) -> Day {
+    let mut day = simulate_with(scenario, &mut |problem| solve::solve(problem, SOLVE_LIMIT_MS), progress);
+    compare_uncontrolled(scenario, &mut day.report);
+    day
+}
+
+/// Simulates the whole scenario with plans by `plan`, checked and driven like any other; without what the day would
+/// have been uncontrolled.
+pub fn simulate_with(scenario: &Scenario, plan: &mut Plan<'_>, mut progress: impl FnMut(&Report)) -> Day {
+    let mut world = World::new(scenario, plan);
     for k in 0..scenario.signals.len() {
         let interval = scenario.signals.first.plus(k);
         world.advance(UnixTime(interval.start().0 - CUT_S));
@@ -38,23 +54,39 @@ pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(&Report)) -> Day {
     world.advance(end.start());
     world.end_before(end);
     world.handle(Event::DayEnded);
-    let mut report = world.controller.report();
-    compare_uncontrolled(scenario, &mut report);
-    Day { report, setpoints: world.setpoints() }
+    let energy_wh = (0..scenario.sites.len()).map(|site| world.controller.energy_wh(site)).collect();
+    Day { report: world.controller.report(), setpoints: world.setpoints(), energy_wh }
 }
 
-/// Fills in what the same day would have been with every car charging at once at full power, PV feeding all it can and
-/// batteries idle.
+/// Fills in what the same day would have been [`uncontrolled`].
 pub fn compare_uncontrolled(scenario: &Scenario, report: &mut Report) {
     for (site, report) in scenario.sites.iter().zip(&mut report.sites) {
-        let net_wh = uncontrolled_net_wh(scenario, site);
+        let net_wh = uncontrolled(scenario, site).net_wh();
         report.uncontrolled_net_w = net_wh.iter().map(|wh| crate::report::mean_w(*wh)).collect();
         report.peak_uncontrolled_w = report.uncontrolled_net_w.iter().copied().max().unwrap_or_default();
         report.cost_uncontrolled = crate::report::grid_cost(&net_wh, &scenario.signals);
     }
 }
 
-fn uncontrolled_net_wh(scenario: &Scenario, site: &crate::site::Site) -> Vec<WattHours> {
+/// A day that nobody planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncontrolled {
+    /// By interval and lane: metered energy, signed as on the bus.
+    pub lanes_wh: Vec<Vec<WattHours>>,
+    /// What each session took until its end, or the day's.
+    pub delivered_wh: BTreeMap<String, WattHours>,
+}
+
+impl Uncontrolled {
+    /// Net energy of the site by interval.
+    pub fn net_wh(&self) -> Vec<WattHours> {
+        self.lanes_wh.iter().map(|lanes| lanes.iter().copied().sum()).collect()
+    }
+}
+
+/// What the day would have been with every car charging at once at full power, PV feeding all it can and batteries idle,
+/// whatever the limits.
+pub fn uncontrolled(scenario: &Scenario, site: &Site) -> Uncontrolled {
     let mut devices: Vec<_> = site.assets.iter().map(|asset| Device::new(scenario, asset)).collect();
     for (device, asset) in devices.iter_mut().zip(&site.assets) {
         device.set_safe(match &asset.kind {
@@ -64,38 +96,51 @@ fn uncontrolled_net_wh(scenario: &Scenario, site: &crate::site::Site) -> Vec<Wat
         });
     }
     let mut registers = vec![WattHours::ZERO; devices.len()];
-    let mut net = Vec::with_capacity(scenario.signals.len());
+    let mut begun: Vec<Option<(String, WattHours)>> = vec![None; devices.len()];
+    let mut day = Uncontrolled { lanes_wh: Vec::with_capacity(scenario.signals.len()), delivered_wh: BTreeMap::new() };
     for k in 0..scenario.signals.len() {
-        let mut sum = WattHours::ZERO;
-        for (device, register) in devices.iter_mut().zip(&mut registers) {
-            let events = device.advance(scenario.signals.first.plus(k).end());
-            let newest =
-                events.iter().rev().find_map(|e| if let DeviceEvent::Metered(r) = e { Some(net_of(r)) } else { None });
-            let reading = newest.unwrap_or(*register);
-            sum += reading - *register;
-            *register = reading;
+        let mut lanes = Vec::with_capacity(devices.len());
+        for ((device, register), begun) in devices.iter_mut().zip(&mut registers).zip(&mut begun) {
+            let before = *register;
+            for event in device.advance(scenario.signals.first.plus(k).end()) {
+                let (DeviceEvent::Metered(reading)
+                | DeviceEvent::Plugged { reading, .. }
+                | DeviceEvent::Unplugged { reading, .. }) = &event;
+                *register = net_of(reading);
+                if let Some((session, at)) = begun {
+                    day.delivered_wh.insert(session.clone(), *register - *at);
+                }
+                match event {
+                    DeviceEvent::Plugged { session, .. } => *begun = Some((session.id, *register)),
+                    DeviceEvent::Unplugged { .. } => *begun = None,
+                    DeviceEvent::Metered(_) => {}
+                }
+            }
+            lanes.push(*register - before);
         }
-        net.push(sum);
+        day.lanes_wh.push(lanes);
     }
-    net
+    day
 }
 
 fn net_of(reading: &Reading) -> WattHours {
     reading.import_wh - reading.export_wh
 }
 
-struct World<'a> {
+struct World<'a, 'p> {
     scenario: &'a Scenario,
+    plan: &'a mut Plan<'p>,
     controller: Controller,
     /// By site and lane.
     devices: Vec<Vec<Device>>,
 }
 
-impl<'a> World<'a> {
-    fn new(scenario: &'a Scenario) -> Self {
-        let devices_of = |site: &crate::site::Site| site.assets.iter().map(|a| Device::new(scenario, a)).collect();
+impl<'a, 'p> World<'a, 'p> {
+    fn new(scenario: &'a Scenario, plan: &'a mut Plan<'p>) -> Self {
+        let devices_of = |site: &Site| site.assets.iter().map(|a| Device::new(scenario, a)).collect();
         Self {
             scenario,
+            plan,
             controller: Controller::new(scenario.clone()),
             devices: scenario.sites.iter().map(devices_of).collect(),
         }
@@ -136,7 +181,7 @@ impl<'a> World<'a> {
 
     fn act(&mut self, action: Action) -> Option<Event> {
         Some(match action {
-            Action::Solve { site, problem } => match solve::solve(&problem, SOLVE_LIMIT_MS) {
+            Action::Solve { site, problem } => match (self.plan)(&problem) {
                 Ok(schedule) => Event::Solved { site, interval: problem.first, schedule: Box::new(schedule) },
                 Err(error) => Event::SolveFailed { site, interval: problem.first, reason: error.to_string() },
             },

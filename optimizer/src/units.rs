@@ -81,6 +81,14 @@ quantity!(
     MicroPerKw(i64)
 );
 quantity!(
+    /// CO₂, g.
+    Grams(i64)
+);
+quantity!(
+    /// CO₂ that a kWh more from the grid causes, g per MWh (1 kg per kWh is a million).
+    GramsPerMwh(i64)
+);
+quantity!(
     /// Unix time, seconds.
     UnixTime(i64)
 );

@@ -115,10 +115,22 @@ fn validate_series(problem: &Problem) -> Result<(), String> {
     if peak.is_some_and(|p| [p.so_far_w.0, p.price.0].iter().any(|value| !(0..=MAGNITUDE_MAX).contains(value))) {
         return Err("the peak has a negative or absurd number".to_owned());
     }
+    if let Some(reserve) = &problem.reserve {
+        let powers = reserve.power_w.iter().map(|power| power.0);
+        if reserve.power_w.len() != problem.horizon {
+            return Err("the reserve does not cover the horizon".to_owned());
+        }
+        if powers.chain([reserve.price.0]).any(|value| !(0..=MAGNITUDE_MAX).contains(&value)) {
+            return Err("the reserve has a negative or absurd number".to_owned());
+        }
+    }
+    if problem.risk_price.0 < 0 {
+        return Err("the risk_price is negative".to_owned());
+    }
     if prices
         .chain(end_values)
         .chain(wear)
-        .chain([&problem.shortfall_penalty])
+        .chain([&problem.shortfall_penalty, &problem.risk_price])
         .any(|price| price.0.abs() > MAGNITUDE_MAX)
     {
         return Err("a price is absurd".to_owned());

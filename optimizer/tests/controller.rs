@@ -6,6 +6,7 @@ use optimizer::device::{Context, Reading};
 use optimizer::problem::Problem;
 use optimizer::report::{PlanNote, SessionStage};
 use optimizer::scenario::{self, Scenario};
+use optimizer::session::PastSession;
 use optimizer::solve;
 use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use std::collections::BTreeMap;
@@ -30,23 +31,31 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let scenario = quickstart();
+        Self::with_history(None)
+    }
+
+    fn with_history(history: Option<Vec<PastSession>>) -> Self {
+        let scenario = Scenario { history, ..quickstart() };
         let (lane, asset, _) = scenario.sites[0].evses().next().unwrap();
         let (evse, first) = (asset.id.clone(), scenario.signals.first);
         let mut bench = Self { controller: Controller::new(scenario), evse, lane, first };
+        bench.plug(SESSION, 60, 0, 1);
+        bench
+    }
+
+    fn plug(&mut self, session: &str, second: i64, import_wh: i64, counter: u64) {
         let asked = Asked {
-            session: SESSION.to_owned(),
+            session: session.to_owned(),
             driver: "driver".to_owned(),
-            evse: bench.evse.clone(),
+            evse: self.evse.clone(),
             energy_wh: WattHours(20_000),
-            departure: UnixTime(first.start().0 + 8 * 3600),
+            departure: UnixTime(self.first.start().0 + second - 60 + 8 * 3600),
             max_w: Watts(11_000),
             price: MicroPerKwh(300_000),
         };
-        assert!(bench.controller.handle(Event::Requested(asked)).is_empty());
-        let reading = bench.reading(60, 0, 1, Context::Begin);
-        assert!(bench.controller.handle(Event::Plugged { session: SESSION.to_owned(), reading }).is_empty());
-        bench
+        assert!(self.controller.handle(Event::Requested(asked)).is_empty());
+        let reading = self.reading(second, import_wh, counter, Context::Begin);
+        assert!(self.controller.handle(Event::Plugged { session: session.to_owned(), reading }).is_empty());
     }
 
     fn reading(&self, second: i64, import_wh: i64, counter: u64, context: Context) -> Reading {
@@ -180,4 +189,50 @@ fn repeated_messages_change_nothing_and_one_bill_is_made() {
     };
     bench.controller.handle(settled);
     assert_eq!(bench.controller.report().sessions[0].delivered_wh, WattHours(2_600));
+}
+
+/// A past session like the one of [`Bench`], `days` before it, over after `stay_s`.
+fn past(bench: &Bench, days: i64, stay_s: i64) -> PastSession {
+    let arrival = UnixTime(bench.first.start().0 + 60 - days * 86_400);
+    PastSession {
+        site: quickstart().sites[0].id.clone(),
+        driver: "driver".to_owned(),
+        arrival,
+        unplugged: UnixTime(arrival.0 + stay_s),
+        departure: Some(UnixTime(arrival.0 + 8 * 3600 - 60)),
+        energy_wh: Some(WattHours(20_000)),
+        delivered_wh: WattHours(9_000),
+    }
+}
+
+#[test]
+fn words_are_taken_unless_there_is_a_history() {
+    let likely = |history| {
+        let problem = Bench::with_history(history).cut();
+        (problem.needs[0].likely_until, problem.needs[0].until, problem.risk_price.0 > 0)
+    };
+    assert_eq!(likely(None), (None, 31, false));
+    assert_eq!(likely(Some(Vec::new())), (Some(11), 31, true), "the prior: 401 per mille of eight hours");
+    let known: Vec<_> = (1..30).map(|days| past(&Bench::new(), days, 3_600)).collect();
+    assert_eq!(likely(Some(known.clone())), (Some(3), 31, true));
+    let elsewhere = known.into_iter().map(|past| PastSession { site: "another".to_owned(), ..past }).collect();
+    assert_eq!(likely(Some(elsewhere)), (Some(11), 31, true), "other sites have other habits");
+}
+
+#[test]
+fn a_session_of_the_day_teaches_where_there_is_a_history() {
+    for (history, expected) in [(None, None), (Some(Vec::new()), Some(1))] {
+        let mut bench = Bench::with_history(history);
+        bench.cut();
+        let reading = bench.reading(1_750, 2_600, 3, Context::End);
+        bench.controller.handle(Event::Unplugged { session: SESSION.to_owned(), reading });
+        bench.plug("0x02", 1_760, 2_600, 4);
+        let actions = bench.controller.handle(Event::Cut { interval: bench.first.plus(2) });
+        let problem = actions.iter().find_map(|action| match action {
+            Action::Solve { problem, .. } => Some(problem),
+            _ => None,
+        });
+        let needs: Vec<_> = problem.unwrap().needs.iter().map(|need| need.likely_until).collect();
+        assert_eq!(needs, [expected], "the one before stayed for half an hour");
+    }
 }

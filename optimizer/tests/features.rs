@@ -93,6 +93,52 @@ fn a_peak_is_paid_once_and_used_again() {
 }
 
 #[test]
+fn the_likely_departure_is_served_first_where_the_risk_is_dearer_than_the_price() {
+    // The cheap hours are the last two of four; by then the car may have gone.
+    let likely = Need { likely_until: Some(2), ..car(0, 0, 4_000, 2_000, 4) };
+    let mut problem = site(0, &[200_000, 150_000, 100_000, 100_000], vec![likely]);
+    let powers = |problem: &Problem| planned(problem).power_w[0].clone();
+    problem.risk_price = MicroPerKwh(40_000);
+    assert_eq!(powers(&problem), [0, 0, 4_000, 4_000].map(Watts), "the cheap hours are worth the risk");
+    problem.risk_price = MicroPerKwh(90_000);
+    assert_eq!(powers(&problem), [0, 4_000, 4_000, 0].map(Watts));
+    problem.risk_price = MicroPerKwh(110_000);
+    let plan = planned(&problem);
+    assert_eq!(plan.power_w[0], [4_000, 4_000, 0, 0].map(Watts));
+    assert_eq!((plan.cost.0, plan.shortfalls.len()), (350_000, 0), "risk is no money");
+    assert_eq!(plan.node_price[0][3], MicroPerKwh(100_000), "and in no node price");
+    // What is declared is still planned: nothing is left out for the risk.
+    problem.needs[0].energy_wh = WattHours(4_000);
+    assert_eq!(planned(&problem).shortfalls, []);
+}
+
+#[test]
+fn scarce_energy_goes_to_the_likely_departure_first() {
+    let stays = car(0, 0, 4_000, 1_000, 2);
+    let likely = Need { likely_until: Some(1), ..car(1, 0, 4_000, 1_000, 2) };
+    let mut problem = site(0, &[100_000; 2], vec![stays, likely]);
+    problem.groups[0].import_w = Watts(4_000);
+    problem.risk_price = MicroPerKwh(1_000);
+    for schedule in [planned(&problem), fallback(&problem, "test")] {
+        assert_eq!(schedule.power_w, [[0, 4_000], [4_000, 0]].map(|row| row.map(Watts)));
+    }
+}
+
+#[test]
+fn room_is_kept_for_cars_to_come_where_that_costs_little() {
+    let mut problem = site(0, &[100_000; 3], vec![car(0, 0, 8_000, 2_000, 3)]);
+    problem.groups[0].import_w = Watts(8_000);
+    let power_w = [8_000, 4_000, 0].map(Watts).to_vec();
+    problem.reserve = Some(Reserve { power_w, price: MicroPerKwh(20_000) });
+    let plan = planned(&problem);
+    assert_eq!((plan.power_w[0].clone(), plan.cost.0), ([0, 4_000, 4_000].map(Watts).to_vec(), 200_000));
+    problem.import_price[0] = MicroPerKwh(70_000);
+    assert_eq!(planned(&problem).power_w[0], [8_000, 0, 0].map(Watts), "not at any price");
+    problem.needs[0].energy_wh = WattHours(6_000);
+    assert_eq!(planned(&problem).shortfalls, [], "and never at a driver's cost");
+}
+
+#[test]
 fn dimmed_hours_leave_every_car_its_guarantee() {
     let mut problem = site(0, &[100_000; 2], vec![car(0, 0, 11_000, 5_500, 2), car(1, 0, 11_000, 5_500, 2)]);
     problem.groups[0].dimmed = vec![Dimming { from: 0, until: 1, import_w: Watts(5_000), guaranteed_w: Watts(4_200) }];
@@ -288,4 +334,15 @@ fn a_server_answers_problems_and_says_what_is_wrong() {
     ] {
         assert!(server.answer(line).contains(said), "{line}: {}", server.answer(line));
     }
+}
+
+#[test]
+fn a_row_holds_also_where_pilots_give_more_than_is_needed() {
+    // Eight cars want a little less than the smallest pilot gives in a quarter hour, and then leave; all at once would
+    // be 12.8 kW.
+    let needs = (0..8).map(|lane| Need { pilots_w: vec![Watts(1_600)], ..car(lane, 1, 1_600, 390, 1) }).collect();
+    let mut problem = site(1, &[100_000], needs);
+    let term = Term { group: 1, coefficient: 1 };
+    problem.rows = vec![Row { name: "pod".to_owned(), terms: vec![term], at_most: vec![12_700] }];
+    assert_eq!(total_w(&planned(&problem), 0), 7 * 1_600);
 }

@@ -6,7 +6,7 @@ mod random;
 
 use instances::car_park;
 use optimizer::check::check;
-use optimizer::problem::{Forecast, GroupLimit, Need, Problem, Storage};
+use optimizer::problem::{Forecast, GroupLimit, Need, Problem, Reserve, Storage};
 use optimizer::schedule::{Cause, Schedule, Shortfall, Status};
 use optimizer::solve::{SolveError, fallback, solve, uncontrolled};
 use optimizer::units::{Interval, MicroPerKwh, WattHours, Watts};
@@ -30,15 +30,25 @@ fn lane_quanta(schedule: &Schedule, lane: usize) -> i128 {
     schedule.power_w[lane].iter().map(|power| i128::from(power.0 / 10)).sum()
 }
 
-/// What the linear program minimises, without ties: energy cost, penalty, less the batteries' end value; micro / 400.
+/// What the linear program minimises, without ties: energy cost, penalty, risk and use of the reserve, less the batteries'
+/// end value; micro / 400.
 fn objective(problem: &Problem, schedule: &Schedule) -> i128 {
     let mut sum = 0;
     for k in 0..problem.horizon {
         let net: i128 = schedule.column(k).iter().map(|power| i128::from(power.0 / 10)).sum();
         let price = if net > 0 { problem.import_price[k] } else { problem.feed_in_price[k] };
         sum += net * i128::from(price.0);
+        if let Some(reserve) = &problem.reserve {
+            let steps = |power: Watts| i128::from(power.0 / 10);
+            // The effective limit: at least the base load.
+            let base: i128 = problem.base_loads.iter().map(|base| steps(base.power_w[k].ceil_to_step())).sum();
+            let free = (steps(problem.groups[0].import_w).max(base) - steps(reserve.power_w[k])).max(0);
+            sum += (net - free).max(0) * i128::from(reserve.price.0);
+        }
     }
     for need in &problem.needs {
+        let risky = schedule.power_w[need.lane].iter().skip(need.likely_until.unwrap_or(problem.horizon));
+        sum += risky.map(|power| i128::from(power.0 / 10)).sum::<i128>() * i128::from(problem.risk_price.0);
         let missing = i128::from(need.energy_wh.0 * 2 / 5) - lane_quanta(schedule, need.lane);
         sum += missing * i128::from(problem.shortfall_penalty.0);
     }
@@ -235,6 +245,8 @@ proptest! {
         energies in (0_i64..8, 0_i64..8),
         sun in prop::collection::vec(0_i64..3, 3),
         load in prop::collection::vec(0_i64..3, 3),
+        likely in prop::option::of((0_usize..4, 0_i64..200_000)),
+        kept in prop::option::of((0_i64..3, 0_i64..200_000)),
     ) {
         let thousand = |values: &[i64]| values.iter().map(|v| Watts(v * 1_000)).collect::<Vec<_>>();
         let mut problem = site_with_cars(
@@ -248,6 +260,12 @@ proptest! {
         problem.pv.push(Forecast { lane: 2, group: 1, power_w: thousand(&sun) });
         problem.base_loads.push(Forecast { lane: 3, group: 0, power_w: thousand(&load) });
         problem.lanes = 4;
+        problem.needs[0].likely_until = likely.map(|(until, _)| until);
+        problem.risk_price = MicroPerKwh(likely.map_or(0, |(_, price)| price));
+        problem.reserve = kept.map(|(power, price)| Reserve {
+            power_w: vec![Watts(power * 1_000); 3],
+            price: MicroPerKwh(price),
+        });
         let found = objective(&problem, &planned(&problem));
         let best = best_by_enumeration(&problem, 1_000);
         let slack = tolerance(&problem);
@@ -445,6 +463,11 @@ fn no_problem_makes_the_planner_panic() {
         Box::new(|p| p.storages[0].content_wh = WattHours(-1)),
         Box::new(|p| p.storages[0].charge_percent = i64::MAX),
         Box::new(|p| p.storages[0].lane = 5),
+        Box::new(|p| p.risk_price = MicroPerKwh(-1)),
+        Box::new(|p| p.reserve = Some(Reserve::default())),
+        Box::new(|p| {
+            p.reserve = Some(Reserve { power_w: vec![Watts(10); p.horizon], price: MicroPerKwh(-1) });
+        }),
     ];
     for breaking in broken {
         let mut problem = good.clone();

@@ -1,7 +1,7 @@
 //! Files: what users give us in, whole files out.
 
 use anyhow::{Context, Result, ensure};
-use optimizer::scenario::{FILES, Scenario, Warning, parse};
+use optimizer::scenario::{FILES, HISTORY_FILE, Scenario, Warning, parse};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn load_scenario(folder: &Path) -> Result<(Scenario, Vec<Warning>)> {
     ensure!(folder.is_dir(), "{shown}: no such folder; a scenario is a folder of CSV files");
     let name = folder.canonicalize().ok().and_then(|f| Some(f.file_name()?.to_string_lossy().into_owned()));
     let mut files = BTreeMap::new();
-    for file in FILES {
+    for file in FILES.into_iter().chain([HISTORY_FILE]) {
         let path = folder.join(file);
         // A file that is missing is the parser's to name.
         if path.exists() {

@@ -137,7 +137,8 @@ async fn report(State(shared): State<Shared>) -> Json<Report> {
 }
 
 async fn scenario_without_people(State(shared): State<Shared>) -> Json<Scenario> {
-    let mut scenario = Scenario { drivers: Vec::new(), sessions: Vec::new(), ..Scenario::clone(&shared.scenario) };
+    let (drivers, sessions, history) = (Vec::new(), Vec::new(), None);
+    let mut scenario = Scenario { drivers, sessions, history, ..Scenario::clone(&shared.scenario) };
     for site in &mut scenario.sites {
         hide_owner(&mut site.owner, &shared.scenario);
     }
@@ -309,6 +310,7 @@ mod tests {
             drivers: vec![Driver { id: "mira".into(), deposit: Micro(1), low_balance: Micro(0) }],
             sessions: Vec::new(),
             signals: Signals { first: Interval(0), import_price, feed_in_price, power_w },
+            history: None,
         }
     }
 

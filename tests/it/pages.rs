@@ -64,7 +64,8 @@ impl Browser {
 fn scenario() -> Scenario {
     let (import_price, feed_in_price, power_w) = (Vec::new(), Vec::new(), BTreeMap::new());
     let signals = Signals { first: Interval(0), import_price, feed_in_price, power_w };
-    Scenario { name: "two-sites".into(), sites: Vec::new(), drivers: Vec::new(), sessions: Vec::new(), signals }
+    let (sites, drivers, sessions) = (Vec::new(), Vec::new(), Vec::new());
+    Scenario { name: "two-sites".into(), sites, drivers, sessions, signals, history: None }
 }
 
 /// Rectangles of the stacked bars: one per source that draws or feeds in an interval.

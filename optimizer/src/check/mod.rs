@@ -9,6 +9,8 @@ pub use violation::{Cell, Violation};
 use crate::problem::{Need, Problem, Storage};
 use crate::schedule::{Cause, Schedule, Shortfall};
 use crate::units::{INTERVAL_S, Micro, POWER_STEP_W, WattHours, Watts};
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Watt-seconds per Wh.
 const WS_PER_WH: i128 = 3600;
@@ -50,9 +52,34 @@ pub fn check(problem: &Problem, schedule: &Schedule) -> Vec<Violation> {
     let net = network::net(problem, schedule);
     let actual = cost(problem, &net);
     found.extend((actual != schedule.cost).then_some(Violation::Cost { stated: schedule.cost, actual }));
-    let actual = Watts(narrow(net.into_iter().max().unwrap_or(0).max(0)));
+    let actual = peak(&net);
     found.extend((actual != schedule.peak_w).then_some(Violation::Peak { stated: schedule.peak_w, actual }));
     found
+}
+
+/// What a schedule comes to, counted anew from its powers alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Energy cost of the whole horizon, without penalties.
+    pub cost: Micro,
+    /// Highest import.
+    pub peak_w: Watts,
+    /// Unmet need by session, only where positive.
+    pub shortfall_wh: BTreeMap<String, WattHours>,
+}
+
+/// Counts `schedule`; `None` where it is for another problem or of another shape.
+pub fn tally(problem: &Problem, schedule: &Schedule) -> Option<Tally> {
+    if !shape(problem, schedule).is_empty() {
+        return None;
+    }
+    let net = network::net(problem, schedule);
+    let missing = missing(problem, schedule).into_iter().filter(|missing| missing.energy_wh.0 > 0);
+    Some(Tally {
+        cost: cost(problem, &net),
+        peak_w: peak(&net),
+        shortfall_wh: missing.map(|missing| (missing.session.to_owned(), missing.energy_wh)).collect(),
+    })
 }
 
 /// Seconds of interval `k` that are left.
@@ -249,31 +276,27 @@ fn content(problem: &Problem, storage: &Storage, schedule: &Schedule) -> Vec<Vio
     outside.map(violation).collect()
 }
 
-fn shortfalls(problem: &Problem, schedule: &Schedule) -> Vec<Violation> {
-    let mut found = Vec::new();
-    let mut compare = |session: &str, actual: i128, too_short: Option<Cause>| {
-        let actual = WattHours(narrow(actual));
-        let entries = || schedule.shortfalls.iter().filter(|short| short.session == session);
-        let stated = WattHours(narrow(entries().map(|short| i128::from(short.energy_wh.0)).sum()));
-        if stated != actual {
-            found.push(Violation::Shortfall { session: session.to_owned(), stated, actual });
-        }
-        let fits = |short: &&Shortfall| match too_short {
-            Some(cause) => short.cause == cause,
-            None => matches!(short.cause, Cause::Limit | Cause::Price),
-        };
-        let wrong = entries().find(|short| !fits(short)).map(|short| short.cause);
-        found.extend(wrong.map(|stated| Violation::Cause { session: session.to_owned(), stated }));
-    };
-    for need in &problem.needs {
+/// What a session lacks.
+struct Missing<'a> {
+    session: &'a str,
+    /// Rounded down.
+    energy_wh: WattHours,
+    /// Why, where even full power for the whole stay would leave something.
+    too_short: Option<Cause>,
+}
+
+/// Of every session, also of those that lack nothing.
+fn missing<'a>(problem: &'a Problem, schedule: &Schedule) -> Vec<Missing<'a>> {
+    let of_need = |need: &'a Need| {
         let missing = (wanted(need) - planned(problem, need, schedule, need.until)).max(0);
         let stay: i128 = (need.from..need.until).map(|k| length(problem, k)).sum();
         let too_long = |power: Watts| wanted(need) > i128::from(power.0) / 10 * 10 * stay;
         let cause = if too_long(need.car_w) { Cause::Time } else { Cause::Rating };
-        compare(&need.session, missing / QUANTUM_WS * QUANTUM_WS / WS_PER_WH, too_long(need.max_w).then_some(cause));
-    }
-    for storage in &problem.storages {
-        let Some(target) = &storage.target else { continue };
+        let energy_wh = WattHours(narrow(missing / QUANTUM_WS * QUANTUM_WS / WS_PER_WH));
+        Missing { session: &need.session, energy_wh, too_short: too_long(need.max_w).then_some(cause) }
+    };
+    let of_storage = |storage: &'a Storage| {
+        let target = storage.target.as_ref()?;
         let start = i128::from(storage.content_wh.0) * WS_PER_WH * 100;
         let end = contents(problem, storage, schedule).last().copied().unwrap_or(start);
         let missing = i128::from(target.content_wh.0) - end.div_euclid(WS_PER_WH * 100);
@@ -281,15 +304,38 @@ fn shortfalls(problem: &Problem, schedule: &Schedule) -> Vec<Violation> {
         let seconds: i128 = (stay.0..stay.1.min(problem.horizon)).map(|k| length(problem, k)).sum();
         let most = start + i128::from(storage.max_w.0) / 10 * 10 * i128::from(storage.charge_percent) * seconds;
         let too_short = most.div_euclid(WS_PER_WH * 100) < i128::from(target.content_wh.0);
-        compare(&target.session, missing.max(0), too_short.then_some(Cause::Time));
+        let energy_wh = WattHours(narrow(missing.max(0)));
+        Some(Missing { session: &target.session, energy_wh, too_short: too_short.then_some(Cause::Time) })
+    };
+    problem.needs.iter().map(of_need).chain(problem.storages.iter().filter_map(of_storage)).collect()
+}
+
+fn shortfalls(problem: &Problem, schedule: &Schedule) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let missing = missing(problem, schedule);
+    for Missing { session, energy_wh: actual, too_short } in &missing {
+        let entries = || schedule.shortfalls.iter().filter(|short| short.session == *session);
+        let stated = WattHours(narrow(entries().map(|short| i128::from(short.energy_wh.0)).sum()));
+        if stated != *actual {
+            found.push(Violation::Shortfall { session: (*session).to_owned(), stated, actual: *actual });
+        }
+        let fits = |short: &&Shortfall| match too_short {
+            Some(cause) => short.cause == *cause,
+            None => matches!(short.cause, Cause::Limit | Cause::Price),
+        };
+        let wrong = entries().find(|short| !fits(short)).map(|short| short.cause);
+        found.extend(wrong.map(|stated| Violation::Cause { session: (*session).to_owned(), stated }));
     }
-    let targets = problem.storages.iter().filter_map(|storage| storage.target.as_ref()).map(|t| &t.session);
-    let known: Vec<&String> = problem.needs.iter().map(|need| &need.session).chain(targets).collect();
-    for short in schedule.shortfalls.iter().filter(|short| !known.contains(&&short.session)) {
+    for short in schedule.shortfalls.iter().filter(|short| !missing.iter().any(|m| m.session == short.session)) {
         let (session, stated) = (short.session.clone(), short.energy_wh);
         found.push(Violation::Shortfall { session, stated, actual: WattHours::ZERO });
     }
     found
+}
+
+/// Highest import, from the net power of group 0.
+fn peak(net: &[i128]) -> Watts {
+    Watts(narrow(net.iter().copied().max().unwrap_or(0).max(0)))
 }
 
 fn cost(problem: &Problem, net: &[i128]) -> Micro {

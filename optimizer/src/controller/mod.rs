@@ -14,12 +14,13 @@ pub use event::{Action, Asked, Event, Evidence};
 
 use crate::check::check;
 use crate::device::Reading;
-use crate::problem::Problem;
+use crate::problem::{Need, Problem};
 use crate::report::{PlanNote, SessionStage};
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, Status};
+use crate::site::Site;
 use crate::solve;
-use crate::units::{Interval, Micro, UnixTime, Watts};
+use crate::units::{HORIZON, Interval, Micro, UnixTime, WattHours, Watts};
 use site::SiteState;
 use stay::Stay;
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ pub struct Controller {
 impl Controller {
     /// A controller before the first interval.
     pub fn new(scenario: Scenario) -> Self {
-        let sites = scenario.sites.iter().map(|site| SiteState::new(site, &scenario.signals)).collect();
+        let sites = scenario.sites.iter().map(|site| SiteState::new(site, &scenario)).collect();
         let now = scenario.signals.first.start();
         Self { scenario, sites, stays: BTreeMap::new(), now, day_ended: false }
     }
@@ -86,6 +87,11 @@ impl Controller {
         self.sites[site].setpoint(lane, interval)
     }
 
+    /// Metered energy by closed interval and lane of a site.
+    pub fn energy_wh(&self, site: usize) -> Vec<Vec<WattHours>> {
+        self.sites[site].records.iter().map(|record| record.energy_wh.clone()).collect()
+    }
+
     /// The newest plan of a site.
     pub fn plan(&self, site: usize) -> Option<&Schedule> {
         self.sites[site].plan.as_ref()
@@ -114,8 +120,13 @@ impl Controller {
     fn unplugged(&mut self, session: &str, reading: Reading) -> Vec<Action> {
         self.metered(&reading);
         if let Some(stay) = self.stays.get_mut(session) {
-            let setpoint = self.sites[stay.site].setpoint(stay.lane, last_interval(&reading));
+            let site = &mut self.sites[stay.site];
+            let setpoint = site.setpoint(stay.lane, last_interval(&reading));
+            let teaches = stay.is_plugged() && !stay.is_refused();
             stay.unplug(reading, setpoint);
+            if teaches {
+                site.learn(stay);
+            }
         }
         if self.day_ended { self.settle_ended() } else { Vec::new() }
     }
@@ -145,7 +156,7 @@ impl Controller {
 
     fn problem(&self, site: usize, interval: Interval) -> Problem {
         let needs = self.sites[site].needs(interval, self.stays.values().filter(|s| s.site == site));
-        self.sites[site].problem(&self.scenario.signals, interval, needs)
+        self.sites[site].problem(&self.scenario.signals, interval, HORIZON, needs)
     }
 
     fn solved(&mut self, site: usize, interval: Interval, schedule: Schedule) -> Vec<Action> {
@@ -259,6 +270,12 @@ impl Controller {
         actions.extend(running.map(|(id, _)| Action::Stop { session: id.clone() }));
         actions
     }
+}
+
+/// The problem of the whole of the scenario's day at a site, with all `needs` known ahead: what it could have been.
+pub fn with_foresight(site: &Site, scenario: &Scenario, needs: Vec<Need>) -> Problem {
+    let signals = &scenario.signals;
+    SiteState::new(site, scenario).problem(signals, signals.first, signals.len(), needs)
 }
 
 /// The interval that a closing reading belongs to: at a boundary the one that ends there.

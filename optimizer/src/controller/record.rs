@@ -39,7 +39,7 @@ impl Controller {
 impl SiteState {
     fn report(&self, signals: &Signals) -> SiteReport {
         let energies: Vec<_> = self.records.iter().map(|r| r.energy_wh.as_slice()).collect();
-        let metered = series(&self.site, energies.iter().map(|e| e.iter().map(|wh| mean_w(*wh)).collect()));
+        let metered = PowerSeries::of(&self.site, energies.iter().map(|e| e.iter().map(|wh| mean_w(*wh)).collect()));
         let net: Vec<WattHours> = energies.iter().map(|e| e.iter().copied().sum()).collect();
         let sum_of = |sign: i64| WattHours(net.iter().map(|wh| (wh.0 * sign).max(0)).sum());
         SiteReport {
@@ -88,23 +88,7 @@ fn capacity_wh(asset: &crate::site::Asset) -> WattHours {
     }
 }
 
-/// Sums columns of power by lane into series by source.
-fn series(site: &Site, columns: impl Iterator<Item = Vec<Watts>>) -> PowerSeries {
-    let mut sums = PowerSeries::default();
-    for column in columns {
-        let of = |wanted: fn(&AssetKind) -> bool| {
-            site.assets.iter().zip(&column).filter(|(a, _)| wanted(&a.kind)).map(|(_, w)| *w).sum()
-        };
-        sums.evse_w.push(of(|k| matches!(k, AssetKind::Evse(_))));
-        sums.base_w.push(of(|k| matches!(k, AssetKind::BaseLoad)));
-        sums.battery_w.push(of(|k| matches!(k, AssetKind::Battery(_))));
-        sums.pv_w.push(of(|k| matches!(k, AssetKind::Pv)));
-        sums.net_w.push(column.iter().copied().sum());
-    }
-    sums
-}
-
 fn plan_series(site: &Site, plan: &Schedule) -> PowerSeries {
     let horizon = plan.power_w.first().map_or(0, Vec::len);
-    series(site, (0..horizon).map(|k| plan.column(k)))
+    PowerSeries::of(site, (0..horizon).map(|k| plan.column(k)))
 }

@@ -3,12 +3,15 @@
 use super::event::Evidence;
 use super::stay::Stay;
 use crate::device::Reading;
+use crate::forecast::habit::Habits;
 use crate::problem::{Forecast, GroupLimit, Need, Problem, Storage};
-use crate::report::PlanNote;
+use crate::report::{PlanNote, violations};
+use crate::scenario::Scenario;
 use crate::schedule::{Schedule, Status};
 use crate::signals::Signals;
 use crate::site::{AssetKind, Battery, Site};
 use crate::units::{HORIZON, Interval, MicroPerKwh, UnixTime, WattHours, Watts};
+use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 /// An unmet kWh costs a plan this much (1 credit) above twice the dearest price of the horizon: energy is left out only
@@ -17,6 +20,13 @@ const PENALTY_ABOVE_PRICES: i64 = 1_000_000;
 /// A kWh kept in the battery is valued at this share (per cent) of the mean price: less than it saves on an average
 /// evening after losses, so that it is used where prices are dear, and not emptied at the end of every horizon.
 const END_VALUE_PERCENT: i64 = 85;
+
+/// A car may have gone from this quantile of its departure on: one of ten leaves before it.
+const LIKELY_PER_MILLE: i64 = 100;
+/// What a kWh after that is dearer by: the risk times what an unmet kWh costs a plan above prices. Measured on days of a
+/// garage ([`crate::forecast`]): where a day's prices differ by less than this, those who leave early get half of what they
+/// missed; where they differ by more, the cheap hours are worth the risk.
+const RISK_PRICE: MicroPerKwh = MicroPerKwh(PENALTY_ABOVE_PRICES * LIKELY_PER_MILLE / 1000);
 
 #[derive(Debug, Clone, Default)]
 struct Register {
@@ -72,12 +82,18 @@ pub(super) struct SiteState {
     dispatched: BTreeMap<Interval, Dispatched>,
     first: Interval,
     pub(super) records: Vec<Record>,
+    /// `None`: drivers' words are taken.
+    habits: Option<Habits>,
 }
 
 impl SiteState {
-    pub(super) fn new(site: &Site, signals: &Signals) -> Self {
+    pub(super) fn new(site: &Site, scenario: &Scenario) -> Self {
+        let signals = &scenario.signals;
         let start = signals.first.start();
+        let zone = site.time_zone.parse().unwrap_or(Tz::UTC);
+        let past = scenario.history.as_ref().map(|past| past.iter().filter(|past| past.site == site.id));
         Self {
+            habits: past.map(|past| Habits::learn(zone, past)),
             lane_of: site.assets.iter().enumerate().map(|(lane, a)| (a.id.clone(), lane)).collect(),
             registers: site.assets.iter().map(|_| Register { time: start, ..Register::default() }).collect(),
             site: site.clone(),
@@ -88,6 +104,20 @@ impl SiteState {
             first: signals.first,
             records: Vec::new(),
         }
+    }
+
+    /// A session that is over teaches, where there is a history to add to.
+    pub(super) fn learn(&mut self, stay: &Stay) {
+        if let Some((habits, past)) = self.habits.as_mut().zip(stay.past(&self.site.id)) {
+            habits.add(&past);
+        }
+    }
+
+    /// First interval, counted from `interval`, in which the car may well have gone, where that is before `until`.
+    fn likely_until(&self, interval: Interval, stay: &Stay, until: usize) -> Option<usize> {
+        let departure = self.habits.as_ref()?.departure(stay.begun()?, interval.start(), LIKELY_PER_MILLE)?;
+        let likely = Interval::containing(departure).offset_from(interval)?.max(1);
+        (likely < until).then_some(likely)
     }
 
     /// A reading that is not newer than the last (a repeated message) changes nothing.
@@ -193,6 +223,7 @@ impl SiteState {
             group: self.site.assets[stay.lane].group,
             from: 0,
             until,
+            likely_until: self.likely_until(interval, stay, until),
             max_w,
             min_w: evse.min_w.min(max_w),
             energy_wh,
@@ -218,8 +249,8 @@ impl SiteState {
         coming.filter_map(|(t, power)| Some((t.offset_from(first)?, power[lane]))).collect()
     }
 
-    pub(super) fn problem(&self, signals: &Signals, first: Interval, needs: Vec<Need>) -> Problem {
-        let horizon = HORIZON;
+    /// The problem of `horizon` intervals from `first` on.
+    pub(super) fn problem(&self, signals: &Signals, first: Interval, horizon: usize, needs: Vec<Need>) -> Problem {
         let indices: Vec<_> = (0..horizon).filter_map(|k| signals.index(first.plus(k))).collect();
         let prices = |series: &[MicroPerKwh]| indices.iter().map(|&i| series[i]).collect::<Vec<_>>();
         let import_price = prices(&signals.import_price);
@@ -247,6 +278,7 @@ impl SiteState {
             import_price,
             feed_in_price,
             shortfall_penalty: MicroPerKwh(2 * dearest + PENALTY_ABOVE_PRICES),
+            risk_price: if self.habits.is_some() { RISK_PRICE } else { MicroPerKwh::ZERO },
             ..Problem::default()
         }
     }
@@ -296,35 +328,13 @@ impl SiteState {
         let note = self.dispatched.get(&interval).map(|d| d.note.clone());
         let record = Record {
             note: note.unwrap_or_else(|| PlanNote::Undispatched("no plan was made".to_owned())),
-            violations: self.violations(interval, &energy_wh, signals),
+            violations: violations(&self.site, interval, &energy_wh, signals),
             content_wh: self.batteries().map(|(lane, _, b)| self.content_wh(lane, b, WattHours::ZERO)).sum(),
             energy_wh: energy_wh.clone(),
         };
         debug_assert_eq!(interval.offset_from(self.first), Some(self.records.len()), "intervals close in order");
         self.records.push(record);
         (energy_wh, readings)
-    }
-
-    /// Groups whose meters prove that a limit was exceeded: a register is cut to whole Wh at both ends of the interval,
-    /// so the sum of n meters says nothing finer than n Wh.
-    fn violations(&self, interval: Interval, energy_wh: &[WattHours], signals: &Signals) -> u32 {
-        let index = signals.index(interval);
-        let base_w = |lane: usize| match (&self.site.assets[lane].kind, index) {
-            (AssetKind::BaseLoad, Some(i)) => {
-                signals.power_w.get(&self.site.assets[lane].id).and_then(|s| s.get(i)).copied().unwrap_or_default()
-            }
-            _ => Watts::ZERO,
-        };
-        let exceeded = |group: &usize| {
-            let lanes = self.site.assets_below(*group);
-            let meters = i64::try_from(lanes.len()).unwrap_or(i64::MAX);
-            let net_wh: WattHours = energy_wh[lanes.clone()].iter().copied().sum();
-            let base: Watts = lanes.map(base_w).sum();
-            let limits = &self.site.groups[*group];
-            let import_w = limits.limit_import_w.max(base);
-            (net_wh.0 - meters) * 4 > import_w.0 || (-net_wh.0 - meters) * 4 > limits.limit_export_w.0
-        };
-        u32::try_from((0..self.site.groups.len()).filter(exceeded).count()).unwrap_or(u32::MAX)
     }
 }
 

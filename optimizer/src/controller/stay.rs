@@ -3,7 +3,9 @@
 use super::{Asked, last_interval};
 use crate::device::Reading;
 use crate::flexibility::{self, Flexibility, Metered};
+use crate::forecast::habit::Begun;
 use crate::report::{SessionReport, SessionStage};
+use crate::session::PastSession;
 use crate::signals::Signals;
 use crate::units::{INTERVAL_S, Interval, Micro, MicroPerKwh, WattHours, Watts};
 
@@ -90,6 +92,10 @@ impl Stay {
         self.start.is_some() && self.stop.is_none()
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        self.stage == SessionStage::Refused
+    }
+
     pub(super) fn is_final(&self) -> bool {
         matches!(self.stage, SessionStage::Settled | SessionStage::Refused | SessionStage::Requested)
     }
@@ -108,6 +114,30 @@ impl Stay {
         self.receipt = Some(receipt);
         self.paid = paid;
         self.minted = minted;
+    }
+
+    /// What is known of it while it runs; `None` before the plug-in.
+    pub(super) fn begun(&self) -> Option<Begun<'_>> {
+        Some(Begun {
+            driver: &self.asked.driver,
+            arrival: self.start.as_ref()?.time,
+            departure: Some(self.asked.departure),
+            energy_wh: Some(self.asked.energy_wh),
+        })
+    }
+
+    /// What can be learned from it when it is over.
+    pub(super) fn past(&self, site: &str) -> Option<PastSession> {
+        let (begun, stop) = (self.begun()?, self.stop.as_ref()?);
+        Some(PastSession {
+            site: site.to_owned(),
+            driver: begun.driver.to_owned(),
+            arrival: begun.arrival,
+            unplugged: stop.time,
+            departure: begun.departure,
+            energy_wh: begun.energy_wh,
+            delivered_wh: self.delivered_wh(),
+        })
     }
 
     /// Whether it goes to the chain now; asked once.

@@ -1,6 +1,6 @@
 //! ACN-Data as its API answers (ev.caltech.edu).
 
-use super::{FieldSession, mapping, time};
+use super::{FieldSession, json, mapping, samples, time};
 use crate::scenario::ScenarioError;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use chrono_tz::Tz;
@@ -74,15 +74,8 @@ impl Place<'_> {
 /// # Errors
 /// The first fault.
 pub fn acn_json(file: &str, bytes: &[u8]) -> Result<Vec<FieldSession>, ScenarioError> {
-    let answer: Answer = serde_json::from_slice(bytes).map_err(|error| {
-        ScenarioError::new(
-            file,
-            error.line(),
-            "",
-            "",
-            format!("a JSON list of sessions, or an object with _items: {error}"),
-        )
-    })?;
+    let answer: Answer =
+        json::parse(file, &samples::unpacked(file, bytes)?, "a JSON list of sessions, or an object with _items")?;
     let (Answer::Page { items } | Answer::List(items)) = answer;
     let parse = |(index, value)| {
         let place = Place { file, item: index + 1 };

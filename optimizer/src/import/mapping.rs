@@ -1,6 +1,6 @@
 //! Session files: CSV with any column names.
 
-use super::{FieldSession, time};
+use super::{FieldSession, samples, time};
 use crate::scenario::ScenarioError;
 use crate::scenario::number::{self, Rounding};
 use crate::scenario::table::{Cell, Row, Table};
@@ -116,12 +116,12 @@ impl FromStr for Mapping {
     }
 }
 
-/// Reads sessions from CSV. `file` is its name, for errors.
+/// Reads sessions from CSV, compressed by gzip or not. `file` is its name, for errors.
 ///
 /// # Errors
 /// The first fault, with line and column.
 pub fn csv(file: &str, bytes: &[u8], mapping: &Mapping) -> Result<Vec<FieldSession>, ScenarioError> {
-    let table = Table::read(file, bytes)?;
+    let table = Table::read(file, &samples::unpacked(file, bytes)?)?;
     table.require_columns(&mapping.columns())?;
     table.rows().map(|row| parse_row(row, mapping)).collect()
 }

@@ -1,23 +1,35 @@
 //! Field data as scenarios: recorded sessions, prices and powers of a real day, replayed on a site of one's own.
 //!
 //! ```text
-//! session file ─ csv | acn_json ─► FieldSession ─ place(template, date) ─► Scenario
-//! price, PV or load file ─ series ─► Series ─ replace_price | replace_power ─► the same Scenario
+//! session file ─ csv | acn_json ─► FieldSession ─ place(template, date) ─► Scenario ◄─ past(template, date) ─ earlier days
+//! price, PV, load or emissions file (CSV, Parquet) ─ series ─► Series, in quarter hours
+//!                              Series ─ replace_price | replace_power ─► the same Scenario
+//! tariff JSON ─ tariff ─► Tariff ─ prices(zone, interval) ─► what a Problem has; topology JSON ─ topology ─► its Classes
 //! ```
 //!
 //! Everything is re-dated by *local time of day*: who came at 08:25 in Pasadena comes at 08:25 on the template's day, in
 //! the template's zone, and the price of 08:15 to 08:30 meets them there.
 
 mod acn;
+pub(crate) mod json;
 mod mapping;
+mod past;
 mod place;
+mod replace;
+mod samples;
 mod series;
+mod tariff;
 mod time;
+mod topology;
 
 pub use acn::acn_json;
 pub use mapping::{Mapping, csv};
+pub use past::past;
 pub use place::{Options, days, place};
-pub use series::{Series, SeriesFormat, replace_power, replace_price, series};
+pub use replace::{replace_power, replace_price};
+pub use series::{BRIDGE_S, Kind, Series, SeriesFormat, series};
+pub use tariff::{Tariff, tariff};
+pub use topology::{Station, Topology, topology};
 
 use crate::units::WattHours;
 use chrono::{DateTime, FixedOffset};

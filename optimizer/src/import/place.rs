@@ -5,7 +5,7 @@ use crate::scenario::{STAY_MAX_S, Scenario, Warning, misfit};
 use crate::session::{Driver, Session, Vehicle};
 use crate::site::{Asset, Evse};
 use crate::units::{INTERVALS_PER_HOUR, Interval, Micro, UnixTime, WattHours, Watts};
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +77,19 @@ pub fn place(
     placing.finish(format!("{}-{date}", template.name))
 }
 
+/// The clock of the template's first site.
+pub(super) fn clock_of(template: &Scenario) -> Tz {
+    template.sites.first().and_then(|site| site.time_zone.parse().ok()).unwrap_or(Tz::UTC)
+}
+
+/// When `field` arrives on the template's first day, or so many days before it, at the same local time.
+pub(super) fn redated(template: &Scenario, zone: Tz, field: &FieldSession, days_before: i64) -> Option<UnixTime> {
+    let start = DateTime::from_timestamp(template.signals.first.start().0, 0)?;
+    let day = start.with_timezone(&zone).date_naive().checked_sub_signed(TimeDelta::try_days(days_before)?)?;
+    // Whole seconds: scenario files know no others.
+    Some(UnixTime(time::local(day.and_time(field.arrival.time()), zone).timestamp()))
+}
+
 struct Placing<'a> {
     template: &'a Scenario,
     options: &'a Options,
@@ -99,7 +112,7 @@ impl<'a> Placing<'a> {
         Self {
             template,
             options,
-            zone: template.sites.first().and_then(|site| site.time_zone.parse().ok()).unwrap_or(Tz::UTC),
+            zone: clock_of(template),
             free_from: vec![UnixTime(i64::MIN); evses.len()],
             evses,
             homes: BTreeMap::new(),
@@ -116,7 +129,8 @@ impl<'a> Placing<'a> {
 
     /// Places one session, or says why not.
     fn add(&mut self, field: &'a FieldSession) -> Result<(), String> {
-        let arrival = self.redated(field).ok_or("its time of day does not exist on the replayed day")?;
+        let arrival =
+            redated(self.template, self.zone, field, 0).ok_or("its time of day does not exist on the replayed day")?;
         let signals = &self.template.signals;
         if arrival < signals.first.start() || arrival >= signals.first.plus(signals.len()).start() {
             return Err("its time of day is not in the template's signals".to_owned());
@@ -148,15 +162,6 @@ impl<'a> Placing<'a> {
         *self.drivers.entry(session.driver.clone()).or_default() += session.price_ceiling.bill(session.energy_wh);
         self.sessions.push(session);
         Ok(())
-    }
-
-    /// The same local time on the template's first day.
-    fn redated(&self, field: &FieldSession) -> Option<UnixTime> {
-        let start = DateTime::from_timestamp(self.template.signals.first.start().0, 0)?;
-        let day = start.with_timezone(&self.zone).date_naive();
-        let time = time::local(day.and_time(field.arrival.time()), self.zone);
-        // Whole seconds: scenario files know no others.
-        Some(UnixTime(time.timestamp()))
     }
 
     /// Index of the EVSE that suits best among those that are free: strong enough for what was delivered, then the
@@ -219,6 +224,7 @@ impl<'a> Placing<'a> {
             drivers: self.drivers.into_iter().map(driver).collect(),
             sessions,
             signals: self.template.signals.clone(),
+            history: self.template.history.clone(),
         };
         (scenario, self.warnings)
     }

@@ -1,21 +1,39 @@
-//! Recorded prices and powers on the replayed day.
+//! Recorded series (prices, powers, energies, emissions) in quarter hours.
+//!
+//! Values that begin in the same quarter hour are joined: their mean, or the sum where they are energies. One that lasts
+//! longer holds until the next, an energy in equal parts. How long a value lasts is the step of the file: the most
+//! frequent distance of its times. A value missing then is *bridged* by the one before, up to [`BRIDGE_S`] from where
+//! that began; beyond is a gap, and whoever asks for it is told how much is missing.
 
-use super::time;
-use crate::scenario::number::{self, Rounding};
-use crate::scenario::table::Table;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::site::AssetKind;
-use crate::units::{INTERVAL_S, MicroPerKwh, UnixTime, Watts};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
+use super::samples::{self, Samples};
+use super::time::Clock;
+use crate::scenario::{ScenarioError, Warning};
+use crate::units::{INTERVAL_S, Interval, UnixTime};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
 use chrono_tz::Tz;
+use polars::error::PolarsResult;
+use polars::prelude::{IntoLazy, col, df, len};
+use std::collections::BTreeMap;
 
-/// Largest value after scaling: far above any price or power, and its products with one another fit an i128.
-const VALUE_MAX: i64 = 1_000_000_000_000;
-/// Quarter hours of a day.
-const QUARTERS: usize = 96;
+/// Longest that a value stands in for missing ones: hourly prices with an hour or two missing still are a series.
+pub const BRIDGE_S: i64 = 3 * 3600;
+/// Longest series, quarter hours: forty years.
+const QUARTERS_MAX: i64 = 40 * 366 * 96;
+/// Quarter hours that a clock shows in a day.
+const DAY: i64 = 96;
+
+/// How the values of a quarter hour become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Their mean: powers, prices, emissions per kWh.
+    #[default]
+    Mean,
+    /// Their sum: energies.
+    Sum,
+}
 
 /// Where a file has its series.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeriesFormat {
     /// Column of the time at which a value begins.
     pub time: String,
@@ -23,147 +41,198 @@ pub struct SeriesFormat {
     pub value: String,
     /// What a value is multiplied by: 1000 makes EUR/MWh micro per kWh; 1 leaves W.
     pub scale: i64,
-    /// Zone whose clock tells the time of day; needed where times have no offset, or UTC.
+    /// Zone whose clock the times follow; needed where they have no offset, or several.
     pub zone: Option<Tz>,
+    /// How times are written (chrono's `%d/%m/%Y %H:%M`), where it is not one of the usual ways.
+    pub time_format: Option<String>,
+    /// How many seconds after its beginning a value is stamped: its length, where stamps are ends.
+    pub late_s: i64,
+    /// How values of a quarter hour become one.
+    pub kind: Kind,
 }
 
-/// Values by local time.
+/// Values by quarter hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
     file: String,
     value: String,
-    samples: Vec<(NaiveDateTime, i64)>,
+    clock: Clock,
+    peak: i64,
+    first: Interval,
+    /// From `first` on; `None` in a gap.
+    quarters: Vec<Option<i64>>,
+    bridged: usize,
+    repeated: usize,
 }
 
-/// How a quarter hour gets its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Resample {
-    /// The last one that began: a price holds until the next.
-    Hold,
-    /// The mean of those that begin in it, or else the last one: power is metered.
-    Mean,
-}
-
-/// Reads a series from CSV. `file` is its name, for errors. Lines with an empty value are left out.
+/// Reads a series from CSV or Parquet, compressed by gzip or not. `file` is its name, for errors. Rows with an empty
+/// value are left out; of a time that comes twice the last value counts.
 ///
 /// # Errors
 /// The first fault, with line and column.
 pub fn series(file: &str, bytes: &[u8], format: &SeriesFormat) -> Result<Series, ScenarioError> {
-    let table = Table::read(file, bytes)?;
-    table.require_columns(&[&format.time, &format.value])?;
-    let mut samples = Vec::new();
-    for row in table.rows() {
-        let (at, value) = (row.cell(row.column(&format.time)), row.cell(row.column(&format.value)));
-        let time = time::parse(at.text, format.zone).map_err(|expected| at.fail(expected))?;
-        if value.is_empty() {
-            continue;
-        }
-        // To a millionth before scaling, so that the scale cannot lose what the file has.
-        let micro = number::scaled(value.text, 6, Rounding::Nearest);
-        let scaled = micro
-            .map(|micro| i128::from(micro) * i128::from(format.scale))
-            .map(|v| (v + 500_000).div_euclid(1_000_000));
-        let scaled =
-            scaled.and_then(|scaled| i64::try_from(scaled).ok()).filter(|v| (-VALUE_MAX..=VALUE_MAX).contains(v));
-        samples.push((time.naive_local(), scaled.ok_or_else(|| value.fail("a number"))?));
+    let Samples { clock, values } = samples::read(file, bytes, format)?;
+    let peak = values.iter().map(|(_, value)| *value).max().unwrap_or(0);
+    let count = values.len();
+    let values: Vec<(i64, i64)> = values.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+    let repeated = count - values.len();
+    let fail = |expected: String| ScenarioError::new(file, 1, &format.time, "", expected);
+    let step = step_s(&values);
+    let groups = by_quarter(&values).map_err(|error| fail(format!("values to join: {error}")))?;
+    let (first, last) = groups.first().zip(groups.last()).map_or((0, -1), |(first, last)| (first.0, last.0));
+    if last - first > QUARTERS_MAX {
+        return Err(fail("times within forty years".to_owned()));
     }
-    // Stable: where a clock shows an hour twice, the file's order decides.
-    samples.sort_by_key(|(time, _)| *time);
-    Ok(Series { file: file.to_owned(), value: format.value.clone(), samples })
+    let mut series = Series {
+        file: file.to_owned(),
+        value: format.value.clone(),
+        clock,
+        peak,
+        first: Interval::containing(UnixTime(first * INTERVAL_S)),
+        quarters: Vec::new(),
+        bridged: 0,
+        repeated,
+    };
+    series.fill(&groups, (first, last), step, format.kind);
+    Ok(series)
+}
+
+/// The most frequent distance of two times, the shorter of two that are, at most a day; a quarter hour where there is
+/// none.
+fn step_s(values: &[(i64, i64)]) -> i64 {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for pair in values.windows(2) {
+        *counts.entry(pair[1].0 - pair[0].0).or_default() += 1;
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(INTERVAL_S, |(step, _)| step.min(DAY * INTERVAL_S))
+}
+
+/// (Quarter hour since 1970, sum, count) of the values that begin in each, in order.
+fn by_quarter(values: &[(i64, i64)]) -> PolarsResult<Vec<(i64, i64, i64)>> {
+    let quarters: Vec<i64> = values.iter().map(|(at, _)| at.div_euclid(INTERVAL_S)).collect();
+    let values: Vec<i64> = values.iter().map(|(_, value)| *value).collect();
+    let joined = df!("quarter" => quarters, "value" => values)?
+        .lazy()
+        .group_by([col("quarter")])
+        .agg([col("value").sum().alias("sum"), len().cast(polars::prelude::DataType::Int64).alias("count")])
+        .sort(["quarter"], Default::default())
+        .collect()?;
+    let column = |name: &str| PolarsResult::Ok(joined.column(name)?.i64()?.into_no_null_iter());
+    Ok(column("quarter")?
+        .zip(column("sum")?)
+        .zip(column("count")?)
+        .map(|((at, sum), count)| (at, sum, count))
+        .collect())
 }
 
 impl Series {
-    /// The largest value, for scaling a recorded plant to another's rating; 0 where there is none.
-    pub fn peak(&self) -> i64 {
-        self.samples.iter().map(|(_, value)| *value).max().unwrap_or(0)
-    }
-
-    /// The 96 quarter hours of a local day.
-    fn day(&self, date: NaiveDate, resample: Resample) -> Result<Vec<i64>, ScenarioError> {
-        let midnight = date.and_time(chrono::NaiveTime::MIN);
-        let quarter = |k: usize| midnight + TimeDelta::seconds(INTERVAL_S * i64::try_from(k).unwrap_or(0));
-        (0..QUARTERS)
-            .map(|k| self.during(quarter(k), quarter(k + 1), resample).ok_or_else(|| self.lacks(date)))
-            .collect()
-    }
-
-    fn during(&self, from: NaiveDateTime, until: NaiveDateTime, resample: Resample) -> Option<i64> {
-        let begun = self.samples.partition_point(|(time, _)| *time <= from);
-        let (first, end) = (
-            self.samples.partition_point(|(time, _)| *time < from),
-            self.samples.partition_point(|(time, _)| *time < until),
-        );
-        if resample == Resample::Mean && first < end {
-            let sum: i128 = self.samples[first..end].iter().map(|(_, value)| i128::from(*value)).sum();
-            let count = i128::try_from(end - first).ok()?;
-            return i64::try_from((2 * sum + count).div_euclid(2 * count)).ok();
+    fn fill(&mut self, groups: &[(i64, i64, i64)], (first, last): (i64, i64), step: i64, kind: Kind) {
+        // A value lasts for `lasts` quarter hours, and as many values as `expected` make one.
+        let (lasts, expected) = ((step / INTERVAL_S).max(1), (INTERVAL_S / step).max(1));
+        let reach = lasts.max(BRIDGE_S / INTERVAL_S);
+        let mut groups = groups.iter().peekable();
+        let mut held: Option<(i64, i64)> = None;
+        for at in first..last + lasts {
+            let begun = groups.next_if(|(quarter, ..)| *quarter == at);
+            held = match (begun, kind) {
+                (Some((_, sum, count)), Kind::Mean) => Some((at, (2 * sum + count).div_euclid(2 * count))),
+                (Some((_, sum, count)), Kind::Sum) if *count >= expected => Some((at, *sum)),
+                // Part of an energy is none.
+                _ => held,
+            };
+            let value = held.filter(|(since, _)| at - since < reach);
+            self.quarters.push(value.map(|(since, value)| match kind {
+                Kind::Mean => value,
+                Kind::Sum => {
+                    let part = (at - since) % lasts;
+                    (value * (part + 1)).div_euclid(lasts) - (value * part).div_euclid(lasts)
+                }
+            }));
+            self.bridged += usize::from(value.is_some_and(|(since, _)| at - since >= lasts));
         }
-        let (time, value) = self.samples.get(begun.checked_sub(1)?)?;
-        // Hourly prices with an hour or two missing still are a series; more is a day that the file does not have.
-        (from - *time < TimeDelta::hours(3)).then_some(*value)
     }
 
-    fn lacks(&self, date: NaiveDate) -> ScenarioError {
-        let span = self
-            .samples
-            .first()
-            .zip(self.samples.last())
-            .map_or("nothing".to_owned(), |((from, _), (until, _))| format!("{} to {}", from.date(), until.date()));
-        let expected = format!("values throughout a day that the file has: {span}");
-        ScenarioError::new(&self.file, 1, &self.value, &date.to_string(), expected)
+    /// The largest value of the file, for scaling a recorded plant to another's rating; 0 where there is none.
+    pub fn peak(&self) -> i64 {
+        self.peak
     }
-}
 
-/// Puts the prices of `date` into the import price, by local time of day. The feed-in price keeps its distance from it.
-///
-/// # Errors
-/// The series lacks the day.
-pub fn replace_price(scenario: &mut Scenario, prices: &Series, date: NaiveDate) -> Result<(), ScenarioError> {
-    let day = prices.day(date, Resample::Hold)?;
-    for k in 0..scenario.signals.len() {
-        let price = MicroPerKwh(day[quarter_of_day(scenario, k)]);
-        let distance = scenario.signals.import_price[k] - scenario.signals.feed_in_price[k];
-        scenario.signals.import_price[k] = price;
-        scenario.signals.feed_in_price[k] = price - distance;
+    /// The quarter hours that the series covers: the first, and the first after it.
+    pub fn span(&self) -> (Interval, Interval) {
+        (self.first, self.first.plus(self.quarters.len()))
     }
-    Ok(())
-}
 
-/// Puts the powers (W) of `date` into the series of a PV inverter (rounded down) or base load (rounded up), by local
-/// time of day. With `nominal`, a value of that many W becomes the asset's rated power, and others in proportion.
-/// Negative values count as 0 (inverters draw a little at night), those above the rated power as that.
-///
-/// # Errors
-/// The series lacks the day, or no PV inverter or base load has this id.
-pub fn replace_power(
-    scenario: &mut Scenario,
-    asset: &str,
-    powers: &Series,
-    date: NaiveDate,
-    nominal: Option<Watts>,
-) -> Result<(), ScenarioError> {
-    let found = scenario.sites.iter().flat_map(|site| &site.assets).find(|known| known.id == asset);
-    let target = found.filter(|found| matches!(found.kind, AssetKind::Pv | AssetKind::BaseLoad));
-    let Some((rated_w, kind)) = target.map(|asset| (asset.rated_w.0, asset.kind.clone())) else {
-        return Err(ScenarioError::new(&powers.file, 1, &powers.value, asset, "the id of a PV inverter or base load"));
-    };
-    let nominal = nominal.map_or(rated_w, |watts| watts.0.max(1));
-    let day = powers.day(date, Resample::Mean)?;
-    let scaled = |value: i64| {
-        let product = i128::from(value.max(0)) * i128::from(rated_w);
-        let (down, up) = (product / i128::from(nominal), (product + i128::from(nominal) - 1) / i128::from(nominal));
-        let watts = |exact: i128| Watts(i64::try_from(exact).unwrap_or(rated_w).min(rated_w));
-        if kind == AssetKind::Pv { watts(down).floor_to_step() } else { watts(up).ceil_to_step() }
-    };
-    let series = (0..scenario.signals.len()).map(|k| scaled(day[quarter_of_day(scenario, k)])).collect();
-    scenario.signals.power_w.insert(asset.to_owned(), series);
-    Ok(())
-}
+    /// What whoever uses the series should know: values bridged, gaps, repeated times.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let gaps = self.quarters.iter().filter(|value| value.is_none()).count();
+        let found = [
+            (self.bridged, "quarter hours have no value and take the one before"),
+            (gaps, "quarter hours have no value within 3 h before them: a gap"),
+            (self.repeated, "times come twice: the last value counts"),
+        ];
+        let warning = |(count, text)| Warning { file: self.file.clone(), line: 0, text: format!("{count} {text}") };
+        found.into_iter().filter(|(count, _)| *count > 0).map(warning).collect()
+    }
 
-/// Which quarter hour of the local day (first site's clock) interval `k` of the signals is.
-fn quarter_of_day(scenario: &Scenario, k: usize) -> usize {
-    let zone = scenario.sites.first().and_then(|site| site.time_zone.parse().ok()).unwrap_or(Tz::UTC);
-    let UnixTime(seconds) = scenario.signals.first.plus(k).start();
-    let local = DateTime::from_timestamp(seconds, 0).unwrap_or_default().with_timezone(&zone);
-    local.num_seconds_from_midnight() as usize / 900 % QUARTERS
+    /// The values of `n` intervals from `first`.
+    ///
+    /// # Errors
+    /// Some are missing; how many, and which times the file has.
+    pub fn values(&self, first: Interval, n: usize) -> Result<Vec<i64>, ScenarioError> {
+        self.all((0..n).map(|k| self.at(first.plus(k))), || self.local(first).format("%Y-%m-%d %H:%M").to_string())
+    }
+
+    /// The values of a local day, by the file's clock: 96, and 92 or 100 where the clock changes.
+    ///
+    /// # Errors
+    /// As [`Self::values`].
+    pub fn day(&self, date: NaiveDate) -> Result<Vec<i64>, ScenarioError> {
+        let first = self.quarter(date, 0);
+        let next = self.quarter(date.succ_opt().unwrap_or(date), 0);
+        self.values(first, next.offset_from(first).unwrap_or(0))
+    }
+
+    /// The 96 quarter hours that a clock shows in a local day: the first time where it shows them twice, an hour later
+    /// where it skips them.
+    pub(super) fn shown(&self, date: NaiveDate) -> Result<Vec<i64>, ScenarioError> {
+        self.all((0..DAY).map(|q| self.at(self.quarter(date, q))), || date.to_string())
+    }
+
+    /// Name of the file, and of the column of values: for messages.
+    pub(super) fn place(&self) -> (&str, &str) {
+        (&self.file, &self.value)
+    }
+
+    fn at(&self, interval: Interval) -> Option<i64> {
+        self.quarters.get(interval.offset_from(self.first)?).copied().flatten()
+    }
+
+    fn quarter(&self, date: NaiveDate, quarter: i64) -> Interval {
+        let naive = date.and_time(chrono::NaiveTime::MIN) + TimeDelta::seconds(quarter * INTERVAL_S);
+        Interval::containing(UnixTime(self.clock.local(naive).timestamp()))
+    }
+
+    fn local(&self, interval: Interval) -> DateTime<FixedOffset> {
+        self.clock.shows(DateTime::from_timestamp(interval.start().0, 0).unwrap_or_default().fixed_offset())
+    }
+
+    fn all(
+        &self,
+        values: impl Iterator<Item = Option<i64>>,
+        asked: impl Fn() -> String,
+    ) -> Result<Vec<i64>, ScenarioError> {
+        let values: Vec<Option<i64>> = values.collect();
+        let missing = values.iter().filter(|value| value.is_none()).count();
+        values.iter().copied().collect::<Option<Vec<i64>>>().ok_or_else(|| {
+            let (first, end) = self.span();
+            let day = |interval| self.local(interval).date_naive();
+            let has = if first == end {
+                "nothing".to_owned()
+            } else {
+                format!("{} to {}", day(first), day(Interval(end.0 - 1)))
+            };
+            let expected = format!("values that the file has: {has}; {missing} of {} are missing", values.len());
+            ScenarioError::new(&self.file, 1, &self.value, &asked(), expected)
+        })
+    }
 }

@@ -11,9 +11,9 @@ const VALUE_CHARS_MAX: usize = 60;
 pub struct ScenarioError {
     /// File name.
     pub file: String,
-    /// Line from 1 (the header); 0 where the fault is the file itself.
+    /// Line from 1 (the header); 0 where the fault is the file itself, or `column` names a field of JSON.
     pub line: usize,
-    /// Column header; empty where the fault is the line itself.
+    /// Column header, or path of a JSON field (`schedule[2].times`); empty where the fault is the line itself.
     pub column: String,
     /// What was found there, shortened; empty also where nothing was found.
     pub value: String,
@@ -36,7 +36,8 @@ impl ScenarioError {
     fn text(&self) -> String {
         let Self { file, line, column, value, expected } = self;
         match (*line, column.is_empty()) {
-            (0, _) => format!("{file}: missing: expected {expected}"),
+            (0, true) => format!("{file}: missing: expected {expected}"),
+            (0, false) => format!("{file}: {column}: found {value:?}, expected {expected}"),
             (_, true) if value.is_empty() => format!("{file}:{line}: expected {expected}"),
             (_, true) => format!("{file}:{line}: found {value:?}, expected {expected}"),
             (_, false) => format!("{file}:{line}: {column}: found {value:?}, expected {expected}"),

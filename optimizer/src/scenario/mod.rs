@@ -7,6 +7,7 @@
 //! Every column is described in `data/README.md`. [`parse`] takes bytes and not a path, because the core does no IO.
 
 mod error;
+mod history;
 pub(crate) mod number;
 mod people;
 mod prices;
@@ -21,7 +22,7 @@ pub use sitemap::{ASSETS_MAX, GROUPS_MAX};
 pub use table::LINE_BYTES_MAX;
 pub use write::write;
 
-use crate::session::{Driver, Session};
+use crate::session::{Driver, PastSession, Session};
 use crate::signals::Signals;
 use crate::site::{Asset, Evse, Site};
 use crate::units::{INTERVAL_S, Interval, UnixTime};
@@ -38,7 +39,9 @@ pub const DRIVERS_FILE: &str = "drivers.csv";
 pub const SESSIONS_FILE: &str = "sessions.csv";
 /// Prices, PV and base load.
 pub const SIGNALS_FILE: &str = "signals.csv";
-/// The files of a scenario; others in its folder are not read.
+/// Sessions of the days before; a scenario may go without.
+pub const HISTORY_FILE: &str = "history.csv";
+/// The files of every scenario; of others in its folder only [`HISTORY_FILE`] is read.
 pub const FILES: [&str; 5] = [SITE_FILE, SITEMAP_FILE, DRIVERS_FILE, SESSIONS_FILE, SIGNALS_FILE];
 
 /// Everything a day needs.
@@ -54,19 +57,28 @@ pub struct Scenario {
     pub sessions: Vec<Session>,
     /// Signals.
     pub signals: Signals,
+    /// Sessions of the days before, from which, and from those of the day, habits are learned. `None`: nothing is
+    /// learned, and drivers' words are taken.
+    #[serde(default)]
+    pub history: Option<Vec<PastSession>>,
 }
 
-/// Reads a scenario from its files, by file name ([`FILES`]; further entries are ignored).
+/// Reads a scenario from its files, by file name ([`FILES`] and, where there is one, [`HISTORY_FILE`]; further
+/// entries are ignored).
 ///
 /// # Errors
 /// The first fault found, with file, line, column, value and what was expected there.
 pub fn parse(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<(Scenario, Vec<Warning>), ScenarioError> {
-    let sites = sitemap::parse(file(files, SITE_FILE)?, file(files, SITEMAP_FILE)?)?;
+    let (sites, mut warnings) = sitemap::parse(file(files, SITE_FILE)?, file(files, SITEMAP_FILE)?)?;
     let drivers = people::parse_drivers(file(files, DRIVERS_FILE)?)?;
     let signals = prices::parse(file(files, SIGNALS_FILE)?, &sites)?;
-    let mut scenario = Scenario { name: name.to_owned(), sites, drivers, sessions: Vec::new(), signals };
-    let (sessions, warnings) = people::parse_sessions(file(files, SESSIONS_FILE)?, &scenario)?;
+    let (sessions, history) = (Vec::new(), None);
+    let mut scenario = Scenario { name: name.to_owned(), sites, drivers, sessions, signals, history };
+    let (sessions, misfits) = people::parse_sessions(file(files, SESSIONS_FILE)?, &scenario)?;
     scenario.sessions = sessions;
+    warnings.extend(misfits);
+    let past = files.get(HISTORY_FILE).map(|bytes| history::parse((HISTORY_FILE, bytes), &scenario));
+    scenario.history = past.transpose()?;
     Ok((scenario, warnings))
 }
 
@@ -105,7 +117,7 @@ impl Scenario {
         self.sessions.iter().find(|session| session.id == id)
     }
 
-    /// The same scenario `intervals` later (earlier where negative): sessions and signals move together. Signals end at
+    /// The same scenario `intervals` later (earlier where negative): sessions, signals and history move together. Signals end at
     /// the ends of time ([`Interval`]); no scenario that [`parse`] accepts comes near them.
     ///
     /// Warning: across a clock change the times of day move by an hour.
@@ -118,6 +130,11 @@ impl Scenario {
             session.arrival = later(session.arrival);
             session.departure = later(session.departure);
             session.vehicle.unplugged = later(session.vehicle.unplugged);
+        }
+        for past in moved.history.iter_mut().flatten() {
+            past.arrival = later(past.arrival);
+            past.unplugged = later(past.unplugged);
+            past.departure = past.departure.map(later);
         }
         moved
     }

@@ -17,7 +17,7 @@ pub const STAY_MAX_S: i64 = 14 * 24 * 3600;
 /// Largest amount of money, micro: a thousand million credits.
 const MONEY_MAX: i64 = 1_000_000_000_000_000;
 /// Largest battery of a vehicle: 10 MWh. Smaller than 10⁸, so that `soc_percent` with 6 decimals tells every Wh.
-const CAPACITY_MAX_WH: i64 = 10_000_000;
+pub(super) const CAPACITY_MAX_WH: i64 = 10_000_000;
 
 pub(crate) const DRIVER_COLUMNS: [&str; 3] = ["driver", "deposit_micro", "low_balance_micro"];
 pub(crate) const SESSION_COLUMNS: [&str; 10] = [
@@ -163,7 +163,7 @@ fn parse_arrival(cell: Cell<'_>, site: &Site, scenario: &Scenario) -> Result<Uni
     Ok(arrival)
 }
 
-fn later(cell: Cell<'_>, arrival: UnixTime, site: &Site) -> Result<UnixTime, ScenarioError> {
+pub(super) fn later(cell: Cell<'_>, arrival: UnixTime, site: &Site) -> Result<UnixTime, ScenarioError> {
     let time = local_time(cell, std::iter::once(site))?;
     if time <= arrival {
         return Err(cell.fail(format!("a time after the arrival, {}", utc(arrival))));

@@ -1,9 +1,9 @@
 //! `site.csv` and `sitemap.csv`: grid connections, and the groups and assets behind them.
 
-use super::error::{ScenarioError, suggestion};
+use super::error::{ScenarioError, Warning, suggestion};
 use super::table::{Cell, Row, Table};
 use crate::site::{Asset, AssetKind, Battery, Evse, Group, Position, Site};
-use crate::units::{MicroPerKwh, POWER_MAX_W, POWER_STEP_W, WattHours};
+use crate::units::{MicroPerKwh, POWER_MAX_W, POWER_STEP_W, WattHours, Watts};
 use std::collections::BTreeMap;
 
 /// Most groups of a site, the grid connection included (the registry's limit).
@@ -65,7 +65,7 @@ struct Entry<'a> {
 }
 
 /// Reads both files: (name, bytes) each.
-pub(super) fn parse(sites: (&str, &[u8]), map: (&str, &[u8])) -> Result<Vec<Site>, ScenarioError> {
+pub(super) fn parse(sites: (&str, &[u8]), map: (&str, &[u8])) -> Result<(Vec<Site>, Vec<Warning>), ScenarioError> {
     let site_table = Table::read(sites.0, sites.1)?;
     site_table.check_columns(&SITE_COLUMNS, &[])?;
     let mut sites: Vec<Site> = Vec::new();
@@ -88,7 +88,23 @@ pub(super) fn parse(sites: (&str, &[u8]), map: (&str, &[u8])) -> Result<Vec<Site
         place_assets(site, &entries, &placed)?;
     }
     check_connectors(&entries)?;
-    Ok(sites)
+    let weak = entries.iter().filter(|entry| is_below_a_step(entry)).map(|entry| Warning {
+        file: map.0.to_owned(),
+        line: entry.row.line,
+        text: format!(
+            "EVSE {:?} is rated {} W, less than a step of {POWER_STEP_W} W: it is planned as one step, which it will \
+             not draw. Are these kW?",
+            entry.id,
+            entry.row.cell("rated_w").text
+        ),
+    });
+    let weak = weak.collect();
+    Ok((sites, weak))
+}
+
+/// Whether this is an EVSE that no setpoint fits.
+fn is_below_a_step(entry: &Entry<'_>) -> bool {
+    entry.kind == "evse" && entry.row.cell("rated_w").integer(1..=POWER_STEP_W - 1, "").is_ok()
 }
 
 fn parse_site(row: Row<'_>) -> Result<Site, ScenarioError> {
@@ -230,7 +246,7 @@ fn place_assets(site: &mut Site, entries: &[Entry<'_>], placed: &BTreeMap<String
 
 fn parse_asset(entry: &Entry<'_>, group: usize, site: Position) -> Result<Asset, ScenarioError> {
     let row = entry.row;
-    let rated_w = row.cell("rated_w").rating()?;
+    let rated_w = if is_below_a_step(entry) { Watts(POWER_STEP_W) } else { row.cell("rated_w").rating()? };
     let placed = !row.cell("latitude").is_empty() || !row.cell("longitude").is_empty();
     let position = if placed { parse_position(row)? } else { site };
     let kind = match entry.kind {

@@ -1,11 +1,12 @@
 //! A scenario as files: the inverse of [`super::parse`].
 
+use super::history::{HISTORY_COLUMNS, HISTORY_OPTIONAL};
 use super::number::unscaled;
 use super::people::{DRIVER_COLUMNS, SESSION_COLUMNS, SESSION_OPTIONAL};
 use super::prices::{POWER_PREFIX, PRICE_COLUMNS};
 use super::sitemap::{SITE_COLUMNS, SITEMAP_COLUMNS};
-use super::{DRIVERS_FILE, SESSIONS_FILE, SIGNALS_FILE, SITE_FILE, SITEMAP_FILE, Scenario};
-use crate::session::{Session, Vehicle};
+use super::{DRIVERS_FILE, HISTORY_FILE, SESSIONS_FILE, SIGNALS_FILE, SITE_FILE, SITEMAP_FILE, Scenario};
+use crate::session::{PastSession, Session, Vehicle};
 use crate::site::{Asset, AssetKind, Site};
 use crate::units::{MicroPerKwh, UnixTime, Watts};
 use chrono::{DateTime, SecondsFormat};
@@ -15,13 +16,15 @@ use std::collections::BTreeMap;
 /// one again. Times are written in
 /// the zone of their site, those of the signals in the first site's.
 pub fn write(scenario: &Scenario) -> BTreeMap<String, Vec<u8>> {
-    BTreeMap::from([
+    let mut files = BTreeMap::from([
         (SITE_FILE.to_owned(), text(site_rows(scenario))),
         (SITEMAP_FILE.to_owned(), text(sitemap_rows(scenario))),
         (DRIVERS_FILE.to_owned(), text(driver_rows(scenario))),
         (SESSIONS_FILE.to_owned(), text(session_rows(scenario))),
         (SIGNALS_FILE.to_owned(), text(signal_rows(scenario))),
-    ])
+    ]);
+    files.extend(scenario.history.as_ref().map(|past| (HISTORY_FILE.to_owned(), text(history_rows(scenario, past)))));
+    files
 }
 
 type Rows = Vec<Vec<String>>;
@@ -151,6 +154,24 @@ fn session_row(scenario: &Scenario, session: &Session) -> Vec<String> {
         if vehicle.unplugged == session.departure { String::new() } else { time(vehicle.unplugged, zone) },
         if vehicle.takes_wh.0 == takes { String::new() } else { vehicle.takes_wh.to_string() },
     ]
+}
+
+fn history_rows(scenario: &Scenario, past: &[PastSession]) -> Rows {
+    let row = |past: &PastSession| {
+        let site = scenario.sites.iter().find(|site| site.id == past.site);
+        let zone = site.map_or("UTC", |site| site.time_zone.as_str());
+        vec![
+            past.site.clone(),
+            time(past.arrival, zone),
+            time(past.unplugged, zone),
+            past.delivered_wh.to_string(),
+            past.driver.clone(),
+            past.departure.map_or(String::new(), |departure| time(departure, zone)),
+            past.energy_wh.map_or(String::new(), |energy| energy.to_string()),
+        ]
+    };
+    let columns = HISTORY_COLUMNS.into_iter().chain(HISTORY_OPTIONAL);
+    std::iter::once(header(columns)).chain(past.iter().map(row)).collect()
 }
 
 /// To the nearest of the 6 decimals that are read back.

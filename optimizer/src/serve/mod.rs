@@ -1,15 +1,16 @@
 //! `optimizer serve`: one JSON line in, one JSON line out, so that any simulator can drive the planner.
 //!
 //! Three kinds of line are understood:
-//! - a [`Problem`] as it is; out comes `{"schedule": …, "violations": […]}`, the second empty;
+//! - a [`Problem`] as it is; out comes `{"schedule": …, "violations": […], "certificate": …}`, the second empty, and the last
+//!   `{"uncertified": "why"}` where there is none;
 //! - `{"problem": …, "limit_ms": …}`: the same with a time limit of its own;
 //! - a period of ACN-Sim ([`acn`]); out comes `{"rates_a": {evse: [amperes]}}`.
 //!
 //! What cannot be understood gives `{"error": "…"}` and changes nothing.
 
 pub mod acn;
-mod decimal;
 
+use crate::certificate;
 use crate::check::check;
 use crate::problem::Problem;
 use crate::solve::Planner;
@@ -77,8 +78,10 @@ impl Server {
         } else {
             (serde_json::from_value(message).map_err(|error| format!("no problem: {error}"))?, LIMIT_MS)
         };
-        let schedule = self.planner.plan_or_fall_back(&problem, limit_ms).map_err(|invalid| invalid.to_string())?;
+        let planned = certificate::plan(&mut self.planner, &problem, limit_ms);
+        let (schedule, certificate) = planned.map_err(|invalid| invalid.to_string())?;
         let violations: Vec<String> = check(&problem, &schedule).iter().map(ToString::to_string).collect();
-        Ok(json!({ "schedule": schedule, "violations": violations }).to_string())
+        let certificate = certificate.map_or_else(|why| json!({ "uncertified": why.to_string() }), |c| json!(c));
+        Ok(json!({ "schedule": schedule, "violations": violations, "certificate": certificate }).to_string())
     }
 }

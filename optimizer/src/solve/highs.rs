@@ -19,6 +19,8 @@ pub(super) const UNKNOWN: c_int = sys::MODEL_STATUS_UNKNOWN;
 #[derive(Debug, Default)]
 pub(super) struct Program {
     pub(super) cost: Vec<f64>,
+    /// Of the cost, what is money: the rest decides between equals.
+    pub(super) money: Vec<f64>,
     pub(super) lower: Vec<f64>,
     pub(super) upper: Vec<f64>,
     pub(super) row_lower: Vec<f64>,
@@ -35,6 +37,7 @@ impl Program {
     pub(super) fn clear(&mut self) {
         for floats in [
             &mut self.cost,
+            &mut self.money,
             &mut self.lower,
             &mut self.upper,
             &mut self.row_lower,
@@ -58,9 +61,15 @@ impl Program {
     pub(super) fn column(&mut self, lower: f64, upper: f64, cost: f64) -> usize {
         self.start.push(self.index.len() as c_int);
         self.cost.push(cost);
+        self.money.push(cost);
         self.lower.push(lower);
         self.upper.push(upper);
         self.cost.len() - 1
+    }
+
+    /// How much of the newest column's cost is money.
+    pub(super) fn only_money(&mut self, money: f64) {
+        self.money.last_mut().into_iter().for_each(|last| *last = money);
     }
 
     /// A coefficient of the newest column.
@@ -168,6 +177,14 @@ impl Solver {
             unsafe { sys::Highs_changeColIntegrality(self.highs, column as c_int, sys::VAR_TYPE_INTEGER) };
         }
         status != sys::STATUS_ERROR
+    }
+
+    /// Other costs for all columns; the basis is kept.
+    pub(super) fn set_costs(&mut self, costs: &[f64]) -> bool {
+        assert_eq!(costs.len(), self.columns);
+        let last = self.columns as c_int - 1;
+        // SAFETY: as many costs as columns, which HiGHS copies.
+        unsafe { sys::Highs_changeColsCostByRange(self.highs, 0, last, costs.as_ptr()) != sys::STATUS_ERROR }
     }
 
     /// Adds `lower ≤ Σ value · column ≤ upper`; the basis is kept, with the new row in it.

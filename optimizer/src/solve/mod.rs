@@ -6,8 +6,8 @@
 //! parent `f(g,k) ∈ [−export, max(import, base load)]`, at the root import − export; one balance per group:
 //! `f(g) = base load + p + charge − discharge − PV + Σ f(children)`; every row `Σ a(r,g) · load(g) ≤ b(r,k)`; and
 //! `import − m ≤ peak so far`. Minimised is import at its price less export at the feed-in price, plus m at the peak's price,
-//! plus unmet need at its penalty and wear, less the end value of what batteries hold. Needs are soft and all powers may
-//! be zero, so a plan always exists.
+//! plus unmet need at its penalty, energy for cars that may have gone at the risk price, import into the reserve at its own,
+//! and wear, less the end value of what batteries hold. Needs are soft and all powers may be zero, so a plan always exists.
 //!
 //! **Scale.** Powers in steps of 10 W, energies in quanta of 2.5 Wh (one step for one interval), prices in 1000 micro
 //! per kWh. Then all balances have coefficients ±1; without batteries, rows and a partial first interval they are the
@@ -35,15 +35,15 @@ mod highs;
 mod model;
 mod round;
 
-use crate::amounts::{energy, priority};
+use crate::amounts::{energy, priority, risk_price};
 use crate::draft::Draft;
 use crate::network::Network;
 use crate::problem::Problem;
-use crate::schedule::{Schedule, Status};
+use crate::schedule::{Multipliers, Schedule, Status};
 use crate::units::{INTERVAL_S, MicroPerKwh, Watts};
 use crate::validate::validate;
 use highs::{BASIC, Ended, Solver, UNKNOWN, Values};
-use model::{CONTENT_PER_QUANTUM, Kind, Model, Pair, key, peak_price, weight};
+use model::{CONTENT_PER_QUANTUM, Kind, Model, Pair, key, peak_price, reserved, weight};
 use rayon::prelude::*;
 use std::ffi::c_int;
 
@@ -121,6 +121,8 @@ pub struct Planner {
     memory: Vec<(u64, c_int)>,
     remembers: bool,
     guesses: bool,
+    /// Whether the plan under way wants multipliers too.
+    certifies: bool,
     /// Rows of the problem that bound in the last plan, with their intervals of the calendar.
     bound: Vec<(usize, u64)>,
     columns: Vec<c_int>,
@@ -145,6 +147,7 @@ impl Planner {
             bound: Vec::new(),
             remembers: false,
             guesses: true,
+            certifies: false,
             columns: Vec::new(),
             rows: Vec::new(),
             iterations: 0,
@@ -168,15 +171,36 @@ impl Planner {
 
     /// See [`solve`].
     pub fn plan(&mut self, problem: &Problem, time_limit_ms: u32) -> Result<Schedule, SolveError> {
+        self.certifies = false;
+        self.plan_with_multipliers(problem, time_limit_ms).map(|(schedule, _)| schedule)
+    }
+
+    /// As [`Planner::plan`], the same schedule, and the multipliers that a certificate is made of: duals of the program
+    /// once more without ties and posted setpoints' rewards, so that they speak of money alone.
+    pub fn plan_to_certify(
+        &mut self,
+        problem: &Problem,
+        time_limit_ms: u32,
+    ) -> Result<(Schedule, Multipliers), SolveError> {
+        self.certifies = true;
+        self.plan_with_multipliers(problem, time_limit_ms)
+    }
+
+    fn plan_with_multipliers(
+        &mut self,
+        problem: &Problem,
+        time_limit_ms: u32,
+    ) -> Result<(Schedule, Multipliers), SolveError> {
         validate(problem).map_err(SolveError::Invalid)?;
         let network = Network::new(problem);
         if problem.horizon == 0 {
             let draft = Draft::new(problem, &network);
-            return Ok(draft.finish(vec![Vec::new(); problem.groups.len()], Status::Optimal));
+            let schedule = draft.finish(vec![Vec::new(); problem.groups.len()], Status::Optimal);
+            return Ok((schedule, Multipliers::default()));
         }
         self.iterations = 0;
         let answer = self.optimise(problem, &network, time_limit_ms)?;
-        Ok(round::round(problem, &network, &answer))
+        Ok((round::round(problem, &network, &answer), answer.multipliers))
     }
 
     /// As [`Planner::plan`], and the [`fallback`] where that has no plan: fails only where the problem is invalid.
@@ -279,7 +303,35 @@ impl Planner {
         if self.remembers && !searching {
             self.remember(&cuts, first);
         }
-        Ok(self.answer(problem, &cuts, status))
+        let mut answer = self.answer(problem, network, &cuts, status);
+        if self.certifies && !searching {
+            answer.multipliers = self.multipliers(problem, &cuts);
+        }
+        Ok(answer)
+    }
+
+    /// Duals of the program as it stands, at costs of money alone. Where that run fails they are those of the last one:
+    /// any multipliers prove something.
+    fn multipliers(&mut self, problem: &Problem, cuts: &[Cut]) -> Multipliers {
+        if self.solver.set_costs(&self.model.program.money) && self.solver.run() == Ended::Optimal {
+            self.iterations += self.solver.iterations();
+            self.solver.values(&mut self.values);
+        }
+        let dual = |row: usize| whole_micro(self.values.row_dual[row]);
+        let price = |g: usize| self.model.balance.iter().map(|rows| dual(rows[g])).collect();
+        let mut rows = vec![Vec::new(); problem.rows.len()];
+        let first_cut = self.model.row_key.len();
+        for (at, cut) in cuts.iter().enumerate() {
+            let row: &mut Vec<i64> = &mut rows[cut.index];
+            row.resize(problem.horizon, 0);
+            row[cut.k] = -dual(first_cut + at);
+        }
+        Multipliers {
+            node_price: (0..problem.groups.len()).map(price).collect(),
+            peak: self.model.above.iter().map(|row| row.map_or(0, |row| -dual(row))).collect(),
+            stored: self.model.stored.iter().map(|rows| rows.iter().map(|row| -dual(*row)).collect()).collect(),
+            rows,
+        }
     }
 
     /// The basis to start from: what is remembered of each column and row, else the guess.
@@ -367,7 +419,7 @@ impl Planner {
     }
 
     /// The answer of the last run.
-    fn answer(&self, problem: &Problem, cuts: &[Cut], status: Status) -> Answer {
+    fn answer(&self, problem: &Problem, network: &Network, cuts: &[Cut], status: Status) -> Answer {
         let value = |column: usize| self.values.column[column];
         let dense = |columns: &Vec<(usize, usize)>| -> Vec<f64> {
             let mut row = vec![0.0; problem.horizon];
@@ -388,9 +440,13 @@ impl Planner {
             above_peak: self.model.peak.map_or(0.0, value),
             objective: 0.0,
             node_price: self.node_prices(problem, cuts),
+            multipliers: Multipliers::default(),
             status,
         };
-        answer.objective = objective(problem, &answer);
+        for (flow, reserved) in answer.grid.iter_mut().zip(&self.model.reserved) {
+            flow.into += reserved.map_or(0.0, value);
+        }
+        answer.objective = objective(problem, network, &answer);
         answer
     }
 
@@ -538,20 +594,26 @@ struct Answer {
     /// What the plan costs in truth, penalties and end values included, but for constants.
     objective: f64,
     node_price: Vec<Vec<MicroPerKwh>>,
+    multipliers: Multipliers,
     status: Status,
 }
 
 /// What an answer costs at the true prices, in the model's unit.
-fn objective(problem: &Problem, answer: &Answer) -> f64 {
+fn objective(problem: &Problem, network: &Network, answer: &Answer) -> f64 {
     let mut sum = problem.peak.as_ref().map_or(0.0, |peak| peak_price(peak) * answer.above_peak);
     for (k, flow) in answer.grid.iter().enumerate() {
         let net = flow.net() * weight(problem, k);
         sum += net * price(if net > 0.0 { problem.import_price[k] } else { problem.feed_in_price[k] });
+        if let Some(reserve) = &problem.reserve {
+            let free = (network.import[0][k] - reserved(problem, k)).max(0) as f64;
+            sum += price(reserve.price) * (flow.net() - free).max(0.0) * weight(problem, k);
+        }
     }
     let penalty = price(problem.shortfall_penalty) / 100.0;
     for (need, powers) in problem.needs.iter().zip(&answer.need) {
-        let given: f64 = powers.iter().enumerate().map(|(k, power)| power * weight(problem, k)).sum();
-        sum -= penalty * priority(need.priority_percent) as f64 * given;
+        let reward = penalty * priority(need.priority_percent) as f64;
+        let worth = |k: usize| reward - price(risk_price(problem, need, k));
+        sum -= powers.iter().enumerate().map(|(k, power)| worth(k) * power * weight(problem, k)).sum::<f64>();
     }
     for ((storage, flows), contents) in problem.storages.iter().zip(&answer.storage).zip(&answer.content) {
         let last = storage.stay.map_or(problem.horizon, |(_, until)| until).clamp(1, problem.horizon) - 1;
@@ -581,7 +643,12 @@ fn price(price: MicroPerKwh) -> f64 {
 
 /// The nearest whole price. A cast from a float saturates, and the value was clamped.
 fn micro(price: f64) -> MicroPerKwh {
-    MicroPerKwh((price * PRICE_UNIT).round() as i64)
+    MicroPerKwh(whole_micro(price))
+}
+
+/// A price of the model in whole micro per kWh.
+fn whole_micro(price: f64) -> i64 {
+    (price * PRICE_UNIT).round() as i64
 }
 
 /// The largest magnitude of a price or penalty, in the model's unit; at least one.
@@ -594,5 +661,6 @@ fn highest_price(problem: &Problem) -> f64 {
     let most = priorities.map(priority).max().unwrap_or(0).max(100);
     let penalty = price(problem.shortfall_penalty).abs() * most as f64 / 100.0;
     let peak = problem.peak.as_ref().map_or(0.0, peak_price);
-    price(MicroPerKwh(highest)).max(penalty).max(peak).max(1.0)
+    let reserve = problem.reserve.as_ref().map_or(0.0, |reserve| price(reserve.price));
+    price(MicroPerKwh(highest)).max(penalty).max(peak).max(price(problem.risk_price)).max(reserve).max(1.0)
 }

@@ -3,7 +3,8 @@
 use super::highs::{AT_LOWER, AT_UPPER, BASIC, Program};
 use super::{FIXED_WEIGHT, STABLE, TIE, Way, Ways, highest_price, price};
 use crate::amounts::{
-    content_max, content_min, content_start, energy, fixed_at, need_max, priority, seconds, steps, storage_max,
+    content_max, content_min, content_start, energy, fixed_at, need_max, priority, risk_price, seconds, steps,
+    storage_max,
 };
 use crate::network::Network;
 use crate::problem::{Need, Peak, Problem, SHARE_STEPS, Share};
@@ -39,6 +40,7 @@ pub(super) enum Kind {
     Target,
     Flow,
     Import,
+    Reserved,
     Export,
     Peak,
     Taper,
@@ -77,18 +79,35 @@ pub(super) struct Model {
     pub(super) storage: Vec<Vec<Pair>>,
     /// By battery: content at the end of each interval.
     pub(super) content: Vec<Vec<usize>>,
+    /// By battery and interval: the row that carries its content on.
+    pub(super) stored: Vec<Vec<usize>>,
     /// By interval.
     pub(super) grid: Vec<Pair>,
+    /// By interval: import into the reserve.
+    pub(super) reserved: Vec<Option<usize>>,
     /// Import above the peak so far.
     pub(super) peak: Option<usize>,
+    /// By interval: the row that holds import to the peak, where it could be above.
+    pub(super) above: Vec<Option<usize>>,
     /// By interval and group: the row that balances it.
     pub(super) balance: Vec<Vec<usize>>,
     /// By interval: (group, sign, column) of what sits there, where the problem has rows.
     pub(super) drawing: Vec<Vec<(usize, f64, usize)>>,
     keeps_drawing: bool,
+    /// Of the interval under way, by group: kept for its memory.
+    reach: Vec<Reach>,
+    /// Intervals of the need under way, by price: kept for their memory.
+    cheapest: Vec<(i64, usize)>,
+}
+
+/// `count` empty lists that keep the memory they have.
+fn emptied<T>(lists: &mut Vec<Vec<T>>, count: usize) {
+    lists.iter_mut().for_each(Vec::clear);
+    lists.resize_with(count, Vec::new);
 }
 
 /// What could at most be drawn and fed at each group in one interval, so that limits that cannot bind are left out.
+#[derive(Debug, Clone, Copy)]
 struct Reach {
     most: i64,
     least: i64,
@@ -103,16 +122,17 @@ impl Model {
         }
         self.column_key.clear();
         self.row_key.clear();
-        self.need.clear();
-        self.pv.clear();
-        self.storage.clear();
-        self.content.clear();
+        emptied(&mut self.need, problem.needs.len());
+        emptied(&mut self.pv, problem.pv.len());
+        emptied(&mut self.storage, problem.storages.len());
+        emptied(&mut self.content, problem.storages.len());
+        emptied(&mut self.stored, problem.storages.len());
         self.grid.clear();
-        self.balance.clear();
-        self.drawing.clear();
+        self.reserved.clear();
+        emptied(&mut self.balance, problem.horizon);
         self.peak = None;
         self.keeps_drawing = !network.rows.is_empty();
-        self.drawing.resize(if self.keeps_drawing { problem.horizon } else { 0 }, Vec::new());
+        emptied(&mut self.drawing, if self.keeps_drawing { problem.horizon } else { 0 });
         self.add_network(problem, network, ways);
         self.add_needs(problem);
         self.add_pv(problem);
@@ -145,19 +165,18 @@ impl Model {
         let fixed_reward = FIXED_WEIGHT * highest_price(problem);
         let tie_per_interval = TIE / problem.horizon as f64;
         let shared = problem.share == Share::Equal;
-        for need in &problem.needs {
+        for (i, need) in problem.needs.iter().enumerate() {
             let id = hash(&need.session);
             let reward = penalty * priority(need.priority_percent) as f64 / 100.0;
             let wanted = energy(need.energy_wh);
             let most: i64 = (need.from..need.until).map(|k| need_max(problem, need, k) * seconds(problem, k)).sum();
-            let marginal = marginal(problem, need, wanted);
+            let marginal = marginal(problem, need, wanted, &mut self.cheapest);
             // With shares the energy row says Σ p = Σ shares, and the shares carry the reward.
             let bound = if shared { 0.0 } else { wanted as f64 / INTERVAL_S as f64 };
             let basic = if marginal.is_some() { AT_UPPER } else { BASIC };
             let row = (shared || most > wanted)
                 .then(|| self.row(if shared { 0.0 } else { -UNBOUNDED }, bound, basic, key(Kind::Energy, id, 0)));
             let tapers = self.taper_rows(problem, need, id);
-            let mut columns = Vec::with_capacity(need.until.saturating_sub(need.from));
             for k in need.from..need.until {
                 let max = need_max(problem, need, k);
                 if max == 0 {
@@ -166,10 +185,11 @@ impl Model {
                 let weight = weight(problem, k);
                 let posted = if fixed_at(&need.fixed, k).is_some() { fixed_reward } else { 0.0 };
                 let reward = if shared { 0.0 } else { reward };
-                let cost = (tie_per_interval * k as f64 - reward - posted) * weight;
+                let risk = price(risk_price(problem, need, k));
+                let cost = (tie_per_interval * k as f64 + risk - reward - posted) * weight;
                 let running = need.running_w.get(k).map_or(0, |power| steps(*power)).clamp(0, max);
                 let at = u64::from(problem.first.0) + k as u64;
-                let mut start = match marginal.map(|last| (problem.import_price[k].0, k).cmp(&last)) {
+                let mut start = match marginal.map(|last| (dearness(problem, need, k), k).cmp(&last)) {
                     Some(Ordering::Equal) => BASIC,
                     Some(Ordering::Greater) => AT_LOWER,
                     Some(Ordering::Less) | None => AT_UPPER,
@@ -177,12 +197,13 @@ impl Model {
                 let parts = [(running, STABLE * weight, Kind::Running), (max - running, 0.0, Kind::Need)];
                 for (max, stable, kind) in parts.into_iter().filter(|(max, ..)| *max > 0) {
                     let column = self.column(max as f64, cost - stable, start, key(kind, id, at));
+                    self.program.only_money((risk - reward) * weight);
                     self.load(k, need.group, 1.0, column);
                     if let Some(row) = row {
                         self.program.entry(row, weight);
                     }
                     self.enter_tapers(problem, need, k, &tapers);
-                    columns.push((k, column));
+                    self.need[i].push((k, column));
                     start = if start == AT_UPPER { AT_UPPER } else { AT_LOWER };
                 }
             }
@@ -194,7 +215,6 @@ impl Model {
                     self.program.entry(row, -1.0);
                 }
             }
-            self.need.push(columns);
         }
     }
 
@@ -224,18 +244,17 @@ impl Model {
     }
 
     fn add_pv(&mut self, problem: &Problem) {
-        for forecast in &problem.pv {
-            let mut columns = Vec::new();
+        for (j, forecast) in problem.pv.iter().enumerate() {
             for (k, power) in forecast.power_w.iter().enumerate() {
                 if steps(*power) > 0 {
                     // Where it is worth nothing either way, sun is used rather than curtailed.
                     let at = key(Kind::Pv, forecast.lane as u64, u64::from(problem.first.0) + k as u64);
                     let column = self.column(steps(*power) as f64, -TIE, AT_UPPER, at);
+                    self.program.only_money(0.0);
                     self.load(k, forecast.group, -1.0, column);
-                    columns.push((k, column));
+                    self.pv[j].push((k, column));
                 }
             }
-            self.pv.push(columns);
         }
     }
 
@@ -249,12 +268,11 @@ impl Model {
             let lane = storage.lane as u64;
             // The program counts content from the least on, so that every column begins at zero.
             let least = least / CONTENT_PER_QUANTUM;
-            let rows: Vec<usize> = (0..problem.horizon)
-                .map(|k| {
-                    let bound = if k == 0 { start - least } else { 0.0 };
-                    self.row(bound, bound, AT_LOWER, key(Kind::Content, lane, at(k)))
-                })
-                .collect();
+            for k in 0..problem.horizon {
+                let bound = if k == 0 { start - least } else { 0.0 };
+                let row = self.row(bound, bound, AT_LOWER, key(Kind::Content, lane, at(k)));
+                self.stored[j].push(row);
+            }
             let last = storage.stay.map_or(problem.horizon, |(_, until)| until).clamp(1, problem.horizon) - 1;
             let target = storage.target.as_ref().map(|target| {
                 let wanted = (target.content_wh.0 as f64 / 2.5 - least).max(0.0);
@@ -264,8 +282,6 @@ impl Model {
                 self.program.entry(row, 1.0);
                 row
             });
-            let mut pairs = Vec::with_capacity(problem.horizon);
-            let mut contents = Vec::with_capacity(problem.horizon);
             for k in 0..problem.horizon {
                 let max = storage_max(storage, k);
                 let posted = fixed_at(&storage.fixed, k);
@@ -275,39 +291,40 @@ impl Model {
                 let way = ways.storage[j][k];
                 let into_max = if way == Way::Out { 0.0 } else { limit(1) };
                 let into = self.column(into_max, cost, AT_LOWER, key(Kind::Charge, lane, at(k)));
+                self.program.only_money(0.0);
                 self.load(k, storage.group, 1.0, into);
-                self.program.entry(rows[k], -(storage.charge_percent as f64) / 100.0 * weight);
+                self.program.entry(self.stored[j][k], -(storage.charge_percent as f64) / 100.0 * weight);
                 let out_max = if way == Way::In { 0.0 } else { limit(-1) };
                 let wear = price(storage.cycle_cost) * weight;
                 let out = self.column(out_max, cost + wear, AT_LOWER, key(Kind::Discharge, lane, at(k)));
+                self.program.only_money(wear);
                 self.load(k, storage.group, -1.0, out);
-                self.program.entry(rows[k], storage.discharge_percent as f64 / 100.0 * weight);
+                self.program.entry(self.stored[j][k], storage.discharge_percent as f64 / 100.0 * weight);
                 let worth = if k == last { -price(storage.end_value) } else { 0.0 };
                 let room = most / CONTENT_PER_QUANTUM - least;
                 let content = self.column(room, worth, BASIC, key(Kind::Content, lane, at(k)));
-                self.program.entry(rows[k], 1.0);
-                if let Some(next) = rows.get(k + 1) {
+                self.program.entry(self.stored[j][k], 1.0);
+                if let Some(next) = self.stored[j].get(k + 1) {
                     self.program.entry(*next, -1.0);
                 }
                 if let Some(row) = target.filter(|_| k == last) {
                     self.program.entry(row, 1.0);
                 }
-                pairs.push(Pair { into, out });
-                contents.push(content);
+                self.storage[j].push(Pair { into, out });
+                self.content[j].push(content);
             }
-            self.storage.push(pairs);
-            self.content.push(contents);
         }
     }
 
     fn add_network(&mut self, problem: &Problem, network: &Network, ways: &Ways) {
-        let reach = reach(problem, network);
         let so_far = problem.peak.as_ref().map(|peak| steps(peak.so_far_w));
-        let interval = |k: usize| self.add_interval(problem, network, &reach[k], k, ways.grid[k], so_far);
-        let above: Vec<usize> = (0..problem.horizon).filter_map(interval).collect();
+        let mut above = std::mem::take(&mut self.above);
+        above.clear();
+        above.extend((0..problem.horizon).map(|k| self.add_interval(problem, network, k, ways.grid[k], so_far)));
+        self.above = above;
         if let Some(peak) = &problem.peak {
             let column = self.column(UNBOUNDED, peak_price(peak), AT_LOWER, key(Kind::Peak, 0, 0));
-            above.iter().for_each(|row| self.program.entry(*row, -1.0));
+            self.above.iter().flatten().for_each(|row| self.program.entry(*row, -1.0));
             self.peak = Some(column);
         }
     }
@@ -317,15 +334,16 @@ impl Model {
         &mut self,
         problem: &Problem,
         network: &Network,
-        reach: &[Reach],
         k: usize,
         way: Way,
         so_far: Option<i64>,
     ) -> Option<usize> {
+        let mut reach = std::mem::take(&mut self.reach);
+        reach_at(problem, network, k, &mut reach);
         let groups = &problem.groups;
         let at = u64::from(problem.first.0) + k as u64;
         // Row of each group: its own, or its parent's.
-        let mut row_of: Vec<usize> = Vec::with_capacity(groups.len());
+        let mut row_of = std::mem::take(&mut self.balance[k]);
         let binds = |g: usize| reach[g].most > network.import[g][k] || reach[g].least < -network.export[g];
         for (g, group) in groups.iter().enumerate() {
             match group.parent {
@@ -367,19 +385,35 @@ impl Model {
             rows
         });
         let closed = |way: Way, side: f64| if way == Way::Open && side <= 0.0 { 0.0 } else { 1.0 };
-        let into_max = limits.0 as f64 * closed(way, within.0);
-        let into = self.column(into_max, import, BASIC, key(Kind::Import, 0, at));
-        self.program.entry(row_of[0], 1.0);
-        above.iter().for_each(|row| self.program.entry(*row, 1.0));
-        search.iter().for_each(|rows| self.program.entry(rows.0, 1.0));
+        let kept = reserved(problem, k).min(limits.0);
+        let import_column = |this: &mut Self, most: i64, cost: f64, start: c_int, kind: Kind| {
+            let column = this.column(most as f64 * closed(way, within.0), cost, start, key(kind, 0, at));
+            this.program.entry(row_of[0], 1.0);
+            above.iter().for_each(|row| this.program.entry(*row, 1.0));
+            search.iter().for_each(|rows| this.program.entry(rows.0, 1.0));
+            column
+        };
+        let into = import_column(self, limits.0 - kept, import, BASIC, Kind::Import);
+        let dearer = problem.reserve.as_ref().map_or(0.0, |reserve| price(reserve.price)) * weight;
+        let reserve = (kept > 0).then(|| import_column(self, kept, import + dearer, AT_LOWER, Kind::Reserved));
+        if reserve.is_some() {
+            self.program.only_money(import);
+        }
+        self.reserved.push(reserve);
         let out_max = limits.1 as f64 * closed(way, within.1);
         let out = self.column(out_max, -feed_in, AT_LOWER, key(Kind::Export, 0, at));
         self.program.entry(row_of[0], -1.0);
         search.iter().for_each(|rows| self.program.entry(rows.1, 1.0));
         self.grid.push(Pair { into, out });
-        self.balance.push(row_of);
+        self.balance[k] = row_of;
+        self.reach = reach;
         above
     }
+}
+
+/// Steps of the import limit that are kept in interval `k`.
+pub(super) fn reserved(problem: &Problem, k: usize) -> i64 {
+    problem.reserve.as_ref().map_or(0, |reserve| steps(reserve.power_w[k]))
 }
 
 /// Cost of a step of peak: a step held for an interval at 1000 micro per kWh costs 2.5 micro, a step of peak a hundredth
@@ -393,39 +427,43 @@ pub(super) fn weight(problem: &Problem, k: usize) -> f64 {
     if k == 0 { seconds(problem, 0) as f64 / INTERVAL_S as f64 } else { 1.0 }
 }
 
+/// What only prices say of interval `k`, micro per kWh.
+fn dearness(problem: &Problem, need: &Need, k: usize) -> i64 {
+    problem.import_price[k].0 + risk_price(problem, need, k).0
+}
+
 /// The dearest interval that `need` would use if only prices counted, by (price, interval); `None` where it needs them all.
-fn marginal(problem: &Problem, need: &Need, wanted: i64) -> Option<(i64, usize)> {
-    let mut order: Vec<(i64, usize)> = (need.from..need.until).map(|k| (problem.import_price[k].0, k)).collect();
+/// `order` is where they are sorted.
+fn marginal(problem: &Problem, need: &Need, wanted: i64, order: &mut Vec<(i64, usize)>) -> Option<(i64, usize)> {
+    order.clear();
+    order.extend((need.from..need.until).map(|k| (dearness(problem, need, k), k)));
     order.sort_unstable();
     let mut left = wanted;
-    order.into_iter().find(|(_, k)| {
+    order.iter().copied().find(|(_, k)| {
         let most = need_max(problem, need, *k) * seconds(problem, *k);
         left -= most;
         most > 0 && left <= 0
     })
 }
 
-/// By interval and group.
-fn reach(problem: &Problem, network: &Network) -> Vec<Vec<Reach>> {
-    let interval = |k: usize| {
-        let mut reach: Vec<Reach> = network.base.iter().map(|base| Reach { most: base[k], least: base[k] }).collect();
-        for storage in &problem.storages {
-            reach[storage.group].most += storage_max(storage, k);
-            reach[storage.group].least -= storage_max(storage, k);
+/// By group, in interval `k`.
+fn reach_at(problem: &Problem, network: &Network, k: usize, reach: &mut Vec<Reach>) {
+    reach.clear();
+    reach.extend(network.base.iter().map(|base| Reach { most: base[k], least: base[k] }));
+    for storage in &problem.storages {
+        reach[storage.group].most += storage_max(storage, k);
+        reach[storage.group].least -= storage_max(storage, k);
+    }
+    for need in &problem.needs {
+        reach[need.group].most += need_max(problem, need, k);
+    }
+    for forecast in &problem.pv {
+        reach[forecast.group].least -= steps(forecast.power_w[k]);
+    }
+    for (g, group) in problem.groups.iter().enumerate().rev() {
+        if let Some(parent) = group.parent {
+            reach[parent].most += reach[g].most.min(network.import[g][k]);
+            reach[parent].least += reach[g].least.max(-network.export[g]);
         }
-        for need in &problem.needs {
-            reach[need.group].most += need_max(problem, need, k);
-        }
-        for forecast in &problem.pv {
-            reach[forecast.group].least -= steps(forecast.power_w[k]);
-        }
-        for (g, group) in problem.groups.iter().enumerate().rev() {
-            if let Some(parent) = group.parent {
-                reach[parent].most += reach[g].most.min(network.import[g][k]);
-                reach[parent].least += reach[g].least.max(-network.export[g]);
-            }
-        }
-        reach
-    };
-    (0..problem.horizon).map(interval).collect()
+    }
 }

@@ -1,7 +1,7 @@
 //! From the solver's floats to whole steps inside all limits.
 
 use super::{Answer, CONTENT_PER_QUANTUM, WHOLE};
-use crate::amounts::{content_change, content_start, fixed_at, seconds, steps, storage_max};
+use crate::amounts::{content_change, content_start, fixed_at, priority, risk_price, seconds, steps, storage_max};
 use crate::draft::Draft;
 use crate::minimum;
 use crate::network::Network;
@@ -29,16 +29,19 @@ pub(super) fn round(problem: &Problem, network: &Network, answer: &Answer) -> Sc
     let order = draft.by_laxity();
     let dear_first = |i: usize| {
         let need = &problem.needs[i];
-        let price = &answer.node_price[need.group];
+        let price = |k: usize| answer.node_price[need.group][k] + risk_price(problem, need, k);
         let mut intervals: Vec<usize> = (need.from..need.until).collect();
-        intervals.sort_by_key(|&k| (std::cmp::Reverse(price[k]), std::cmp::Reverse(k)));
+        intervals.sort_by_key(|&k| (std::cmp::Reverse(price(k)), std::cmp::Reverse(k)));
         intervals
     };
     minimum::apply(&mut draft, &order, &dear_first);
     let cut_first: Vec<usize> = order.iter().rev().copied().collect();
     draft.settle(&cut_first);
     draft.refill(&order, |i| {
-        let worth_it = |k: &usize| problem.import_price[*k].max(problem.feed_in_price[*k]) < problem.shortfall_penalty;
+        let need = &problem.needs[i];
+        let penalty = problem.shortfall_penalty.0 * priority(need.priority_percent);
+        let price = |k: usize| problem.import_price[k].max(problem.feed_in_price[k]) + risk_price(problem, need, k);
+        let worth_it = |k: &usize| price(*k).0 * 100 < penalty;
         dear_first(i).into_iter().rev().filter(worth_it).collect()
     });
     draft.finish(answer.node_price.clone(), answer.status.clone())

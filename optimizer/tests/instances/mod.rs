@@ -7,13 +7,15 @@ use rand_chacha::ChaCha8Rng;
 
 /// A day of a car park with `cars` EVSEs: as in [`car_park_with`], with the stays of real sessions: about 30
 /// intervals.
+#[allow(dead_code, reason = "some have stays of their own")]
 pub(crate) fn car_park(cars: usize, seed: u64) -> Problem {
     car_park_with(cars, seed, 30)
 }
 
 /// `cars` EVSEs of 11 kW in cabinets of ten behind 60 kW, the site behind 4 kW per car; a fifth of that as base load,
 /// PV of 1 kW per car, one battery, prices of a winter day. Cars stay for `stay` intervals on average.
-fn car_park_with(cars: usize, seed: u64, stay: usize) -> Problem {
+#[allow(dead_code, reason = "not every user of the instances has other stays")]
+pub(crate) fn car_park_with(cars: usize, seed: u64, stay: usize) -> Problem {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let cabinets = cars.div_ceil(10);
     let site_w = 4_000 * cars as i64;

@@ -1,11 +1,11 @@
 //! Field data: what becomes of small files in the field's formats, and of the real ones where they are at hand.
 
 use crate::committed::load;
+use crate::shared::shared;
 use chrono::NaiveDate;
 use optimizer::import::{self, FieldSession, Mapping, Options, SeriesFormat};
 use optimizer::scenario::{self, Scenario};
 use optimizer::units::{Interval, MicroPerKwh, UnixTime, WattHours, Watts};
-use std::path::PathBuf;
 
 const SESSIONS: &[u8] = include_bytes!("fixtures/sessions.csv");
 const ACN: &[u8] = include_bytes!("fixtures/acn.json");
@@ -79,6 +79,17 @@ fn acn_answers() {
     let text = std::str::from_utf8(ACN).unwrap();
     let list = &text[text.find('[').unwrap()..text.rfind(']').unwrap() + 1];
     assert_eq!(import::acn_json("list.json", list.as_bytes()).unwrap(), sessions);
+    // A page of the interface says how many there are, and where the next is; inputs say when they were made.
+    let page =
+        text.replacen('{', "{\"_meta\": {\"page\": 1, \"total\": 2}, \"_links\": {\"next\": {\"href\": \"x\"}},", 1);
+    let page =
+        page.replace("\"kWhRequested\": 8,", "\"kWhRequested\": 8, \"modifiedAt\": \"x\", \"paymentRequired\": true,");
+    assert_eq!(import::acn_json("page.json", page.as_bytes()).unwrap(), sessions);
+    for field in ["stationID", "timezone", "connectionTime", "disconnectTime", "kWhDelivered"] {
+        let renamed = text.replacen(&format!("\"{field}\""), "\"other\"", 1);
+        let error = import::acn_json("acn.json", renamed.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(&format!("acn.json:1: expected a session: missing field `{field}`")), "{error}");
+    }
     let faults = [
         ("\"kWhDelivered\": 5,", "\"kWhDelivered\": -5,", 2, "kWhDelivered"),
         ("\"kWhDelivered\": 5,", "", 2, ""),
@@ -135,7 +146,7 @@ fn hourly_price() -> String {
 
 fn price_format() -> SeriesFormat {
     let zone = Some("Europe/Berlin".parse().unwrap());
-    SeriesFormat { time: "time".into(), value: "price_eur_mwh".into(), scale: 1000, zone }
+    SeriesFormat { time: "time".into(), value: "price_eur_mwh".into(), scale: 1000, zone, ..SeriesFormat::default() }
 }
 
 #[test]
@@ -168,7 +179,13 @@ fn powers_are_means_scaled_to_the_rating() {
             if minute == 7 { "" } else { &value }
         );
     }
-    let format = SeriesFormat { time: "t".into(), value: "w".into(), scale: 1, zone: Some(chrono_tz::UTC) };
+    let format = SeriesFormat {
+        time: "t".into(),
+        value: "w".into(),
+        scale: 1,
+        zone: Some(chrono_tz::UTC),
+        ..SeriesFormat::default()
+    };
     let series = import::series("pv.csv", text.as_bytes(), &format).unwrap();
     assert_eq!(series.peak(), 2870);
     let mut scenario = load("quickstart");
@@ -223,22 +240,6 @@ mod never_panics {
     }
 }
 
-/// The folder of real data, where there is one: beside the workspace, or named by the environment.
-fn shared(file: &str) -> Option<Vec<u8>> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
-    let path = std::env::var_os("PROVOLT_SHARED_DATA").map_or_else(beside, PathBuf::from).join(file);
-    if !path.exists() {
-        println!("skipped: no {file} (set PROVOLT_SHARED_DATA to the folder of field data)");
-        return None;
-    }
-    if path.extension().is_some_and(|extension| extension == "gz") {
-        let output = std::process::Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
-        assert!(output.status.success(), "{}", path.display());
-        return Some(output.stdout);
-    }
-    Some(std::fs::read(path).unwrap())
-}
-
 /// Runs `check` on every day of a file and counts what was placed.
 fn place_every_day(sessions: &[FieldSession], template: &Scenario) -> (usize, usize, usize) {
     let (mut placed, mut left_out, mut misfits) = (0, 0, 0);
@@ -250,6 +251,28 @@ fn place_every_day(sessions: &[FieldSession], template: &Scenario) -> (usize, us
         misfits += warnings.iter().filter(|warning| warning.text.contains("shortfall")).count();
     }
     (placed, left_out, misfits)
+}
+
+#[test]
+fn earlier_days_become_the_past_of_a_replayed_one() {
+    let text = "id,in,out,said,wh,kwh,plug
+a,2019-05-05 09:00:00-07:00,2019-05-05 12:00:00-07:00,2019-05-05 17:00:00-07:00,20000,7.5,P1
+b,2019-05-06 23:00:00-07:00,2019-05-07 01:00:00-07:00,2019-05-07 02:00:00-07:00,20000,7.5,P1
+c,2019-05-06 10:00:00-07:00,2019-05-06 11:00:00-07:00,2019-05-06 11:00:00-07:00,3000,3.0,P2
+d,2019-05-07 09:00:00-07:00,2019-05-07 12:00:00-07:00,2019-05-07 17:00:00-07:00,20000,7.5,P1
+";
+    let mapping = "id=id,arrival=in,departure=out,declared_departure=said,energy_wh=wh,delivered_kwh=kwh,station=plug";
+    let sessions = import::csv("s.csv", text.as_bytes(), &mapping.parse().unwrap()).unwrap();
+    let template = load("quickstart");
+    let (mut scenario, _) = import::place(&sessions, &template, date("2019-05-07"), &Options::default());
+    let past = import::past(&sessions, &template, date("2019-05-07"));
+    let [a, c] = past.as_slice() else { panic!("one is still there, and one is to come: {past:?}") };
+    let first = template.signals.first.start().0;
+    assert_eq!((a.arrival.0 - first, a.unplugged.0 - a.arrival.0), (-2 * 86_400 + 9 * 3600, 3 * 3600));
+    assert_eq!(a.departure.map(|declared| declared.0 - a.arrival.0), Some(8 * 3600));
+    assert_eq!((c.departure, c.energy_wh), (None, None), "what came true to the second was not declared");
+    scenario.history = Some(past);
+    assert_sound(&scenario);
 }
 
 #[test]
@@ -282,7 +305,8 @@ fn a_real_day_of_sessions_prices_and_sun() {
     let prices = import::series("price", &prices, &price_format()).unwrap();
     // A day of the German record with negative prices: Easter Monday.
     import::replace_price(&mut scenario, &prices, date("2020-04-13")).unwrap();
-    let format = SeriesFormat { time: "measured_on".into(), value: "ac_power".into(), scale: 1, zone: None };
+    let format =
+        SeriesFormat { time: "measured_on".into(), value: "ac_power".into(), scale: 1, ..SeriesFormat::default() };
     let sun = import::series("pv", &sun, &format).unwrap();
     import::replace_power(&mut scenario, "CAMPUS-PV", &sun, date("2016-07-05"), Some(Watts(sun.peak()))).unwrap();
     assert_sound(&scenario);

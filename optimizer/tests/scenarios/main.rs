@@ -6,4 +6,10 @@ mod committed;
 #[path = "../../examples/generate/scenarios/mod.rs"]
 mod generated;
 mod imported;
+mod networks;
+mod recorded;
 mod refused;
+#[path = "../instances/shared.rs"]
+mod shared;
+mod tariffs;
+mod verify;

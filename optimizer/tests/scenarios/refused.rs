@@ -38,13 +38,22 @@ s4,ana,E3,2026-06-14T23:30:00+01:00,2026-06-15T01:30:00+01:00,4000,350000,58000,
     all.into_iter().chain([("signals.csv", signals)]).map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
+/// The valid files and a past: a driver who left two hours early, and one whom nobody knows.
+fn with_history() -> Files {
+    let history = "site,driver,arrival,unplugged,departure,energy_wh,delivered_wh
+S1,ana,2026-06-12T08:00:00+02:00,2026-06-12T15:00:00+02:00,2026-06-12T17:00:00+02:00,20000,12000
+S2,,2026-06-13T07:00:00+01:00,2026-06-13T09:00:00+01:00,,,5000
+";
+    valid().into_iter().chain([(scenario::HISTORY_FILE.to_owned(), history.into())]).collect()
+}
+
 fn parse(files: &Files) -> Result<scenario::Scenario, ScenarioError> {
     scenario::parse("test", files).map(|(scenario, _)| scenario)
 }
 
 /// The valid files with the first `from` of `file` replaced.
 fn with(file: &str, from: &str, to: &str) -> Files {
-    let mut files = valid();
+    let mut files = with_history();
     let text = String::from_utf8(files[file].clone()).unwrap();
     assert!(text.contains(from), "{file} has no {from:?}");
     files.insert(file.to_owned(), text.replacen(from, to, 1).into());
@@ -81,9 +90,42 @@ fn the_valid_files_are_valid() {
 }
 
 #[test]
+fn a_past_is_read_where_there_is_one() {
+    let scenario = parse(&with_history()).unwrap();
+    let [ana, unknown] = scenario.history.as_deref().unwrap() else { panic!("{:?}", scenario.history) };
+    assert_eq!((ana.site.as_str(), ana.driver.as_str(), ana.unplugged.0 - ana.arrival.0), ("S1", "ana", 25_200));
+    assert_eq!(ana.departure.map(|departure| departure.0 - ana.arrival.0), Some(32_400));
+    assert_eq!((unknown.driver.as_str(), unknown.departure, unknown.energy_wh), ("", None, None));
+    assert_eq!(parse(&scenario::write(&scenario)).unwrap(), scenario);
+    assert_eq!(parse(&valid()).unwrap().history, None);
+    let mut empty = valid();
+    empty.insert(scenario::HISTORY_FILE.to_owned(), b"site,arrival,unplugged,delivered_wh\n".to_vec());
+    assert_eq!(parse(&empty).unwrap().history, Some(Vec::new()), "nothing is known yet, but learned");
+}
+
+#[test]
+fn a_past_that_cannot_be() {
+    let refused = |from, to, line, column, words| refused("history.csv", from, to, line, column, words);
+    refused("site,driver", "site,drivr", 1, "drivr", "did you mean \"driver\"");
+    refused("delivered_wh", "energy_kwh", 1, "energy_kwh", "one of the columns");
+    refused("S1,ana", "S9,ana", 2, "site", "the id of a site in site.csv");
+    refused("S1,ana", "E1,ana", 2, "site", "the id of a site in site.csv");
+    refused("12T08:00:00+02:00", "12T08:00:00+01:00", 2, "arrival", "the offset at that time, +02:00");
+    refused("12T15:00:00+02:00", "12T08:00:00+02:00", 2, "unplugged", "a time after the arrival");
+    refused("12T15:00:00+02:00", "28T15:00:00+02:00", 2, "unplugged", "at most 14 days");
+    refused("12T15:00:00+02:00", "15T00:00:01+02:00", 2, "unplugged", "before the day of the scenario");
+    refused("12T17:00:00+02:00", "12T07:00:00+02:00", 2, "departure", "a time after the arrival");
+    refused(",20000,", ",0,", 2, "energy_wh", "a whole number from 1");
+    refused(",12000", ",-1", 2, "delivered_wh", "a whole number from 0");
+    refused(",,5000", ",,", 3, "delivered_wh", "a whole number from 0");
+}
+
+#[test]
 fn shifting_moves_everything_and_back() {
-    let scenario = parse(&valid()).unwrap();
+    let scenario = parse(&with_history()).unwrap();
     let later = scenario.shifted(96);
+    let arrivals = |scenario: &scenario::Scenario| scenario.history.as_ref().unwrap()[0].arrival.0;
+    assert_eq!(arrivals(&later), arrivals(&scenario) + 86_400);
     assert_eq!(later.signals.first, scenario.signals.first.plus(96));
     assert_eq!(later.sessions[1].vehicle.unplugged.0, scenario.sessions[1].vehicle.unplugged.0 + 86_400);
     assert_eq!(later.shifted(-96), scenario);
@@ -120,7 +162,7 @@ fn what_editors_add_is_accepted() {
         .collect();
     assert_eq!(parse(&edited).unwrap(), expected);
     assert_eq!(parse(&with("drivers.csv", "ana,5", " \"ana\" , 5")).unwrap_err().column, "driver");
-    assert_eq!(parse(&with("drivers.csv", "ana,5", "\"ana\", 5")).unwrap(), expected);
+    assert_eq!(parse(&with("drivers.csv", "ana,5", "\"ana\", 5")).unwrap().drivers, expected.drivers);
 }
 
 #[test]
@@ -207,6 +249,22 @@ fn powers_and_places() {
     refused("sitemap.csv", "95,105", "101,105", 7, "charge_percent", "from 1 to 100");
     refused("sitemap.csv", "95,105", "95,99", 7, "discharge_percent", "from 100");
     refused("sitemap.csv", "S1,,,52.1,5.1,10000", "S1,CP,,52.1,5.1,10000", 6, "charge_point", "a pv has no such value");
+}
+
+/// Rated above what a lane carries is refused (above); below a step it is planned as one, with a warning.
+#[test]
+fn an_evse_below_a_step_is_warned_of() {
+    let files = with("sitemap.csv", "11040,4140,3", "7,0,3");
+    let (scenario, warnings) = scenario::parse("test", &files).unwrap();
+    assert_eq!(scenario.sites[0].assets[3].rated_w.0, 10);
+    let first = warnings[0].to_string();
+    assert!(first.starts_with("sitemap.csv:2: EVSE \"E1\" is rated 7 W, less than a step of 10 W"), "{first}");
+    assert!(
+        warnings[1..].iter().any(|warning| warning.file == "sessions.csv"),
+        "its sessions fall short: {warnings:?}"
+    );
+    refused("sitemap.csv", "11040,4140,3", "7,20,3", 2, "min_w", "at most the rated power of 10 W");
+    refused("sitemap.csv", "52.1,5.1,10000", "52.1,5.1,7", 6, "rated_w", "a multiple of 10");
 }
 
 #[test]
@@ -335,10 +393,11 @@ mod never_panics {
 
         /// Cuts some bytes out of one of the files and puts others in; a few times. What still parses, writes and reads back.
         #[test]
-        fn on_mutated_files(edits in proptest::collection::vec((0usize..5, any::<prop::sample::Index>(), 0usize..6, piece()), 1..4)) {
-            let mut files = valid();
+        fn on_mutated_files(edits in proptest::collection::vec((0usize..6, any::<prop::sample::Index>(), 0usize..6, piece()), 1..4)) {
+            let mut files = with_history();
             for (file, at, cut, piece) in edits {
-                let bytes = files.get_mut(scenario::FILES[file]).unwrap();
+                let name = scenario::FILES.get(file).copied().unwrap_or(scenario::HISTORY_FILE);
+                let bytes = files.get_mut(name).unwrap();
                 let at = at.index(bytes.len() + 1);
                 let end = (at + cut).min(bytes.len());
                 bytes.splice(at..end, piece);

@@ -5,7 +5,7 @@ use crate::run::{self, RunOptions};
 use anyhow::{Context, Result, bail, ensure};
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
-use optimizer::import::{self, FieldSession, Mapping, SeriesFormat};
+use optimizer::import::{self, FieldSession, Mapping, Series, SeriesFormat};
 use optimizer::scenario::{self, Scenario};
 use optimizer::site::AssetKind;
 use optimizer::units::Watts;
@@ -27,7 +27,7 @@ pub enum Format {
 /// Runs a day of real sessions on the site of a scenario.
 ///
 /// Example, a day of ACN-Data with a day of market prices and of measured PV:
-///   zcat caltech.csv.gz | provolt replay - --date 2019-05-07 --map acn-csv --site data/scenarios/campus \
+///   provolt replay caltech.csv.gz --date 2019-05-07 --map acn-csv --site data/scenarios/campus \
 ///     --price prices.csv --price-columns time,price_eur_mwh --price-date 2020-05-12 --price-zone Europe/Berlin
 #[derive(Args, Debug, Clone)]
 #[command(verbatim_doc_comment)]
@@ -46,7 +46,7 @@ pub struct ReplayArgs {
     /// Columns of a CSV: `acn-csv`, or target=column,… with the targets arrival, departure, energy_kwh, station, …
     #[arg(long, default_value = "acn-csv")]
     pub map: String,
-    /// CSV with the day's energy prices per MWh.
+    /// CSV or Parquet with the day's energy prices per MWh.
     #[arg(long, requires = "price_date")]
     pub price: Option<PathBuf>,
     /// Its columns: time,value.
@@ -58,7 +58,7 @@ pub struct ReplayArgs {
     /// Zone whose clock the price file follows, where its times are UTC or have no offset.
     #[arg(long)]
     pub price_zone: Option<String>,
-    /// CSV with measured PV power in W, for every PV inverter of the site.
+    /// CSV or Parquet with measured PV power in W, for every PV inverter of the site.
     #[arg(long, requires = "pv_date")]
     pub pv: Option<PathBuf>,
     /// Its columns: time,value.
@@ -70,6 +70,9 @@ pub struct ReplayArgs {
     /// Rated power of the measured plant; its values are scaled to the site's inverters.
     #[arg(long, default_value_t = 6000)]
     pub pv_nominal_w: i64,
+    /// Learns drivers' habits from the sessions of the days before.
+    #[arg(long)]
+    pub learn: bool,
     /// Writes the scenario into this folder and does not run it.
     #[arg(long)]
     pub write: Option<PathBuf>,
@@ -94,6 +97,9 @@ pub async fn run(args: ReplayArgs) -> Result<()> {
         bail!("{}: no session of {} fits; the file has {}", args.sessions.display(), args.date, near.join(", "));
     }
     scenario.name = format!("{}-{}", template.name, args.date);
+    if args.learn {
+        scenario.history = Some(import::past(&sessions, &template, args.date));
+    }
     replace_series(&args, &mut scenario)?;
     match &args.write {
         Some(folder) => write(&scenario, folder),
@@ -115,7 +121,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 fn read_sessions(args: &ReplayArgs) -> Result<Vec<FieldSession>> {
     let bytes = read(&args.sessions)?;
     let name = args.sessions.display().to_string();
-    let by_name = if name.ends_with(".json") { Format::AcnJson } else { Format::Csv };
+    let by_name = if name.trim_end_matches(".gz").ends_with(".json") { Format::AcnJson } else { Format::Csv };
     Ok(match args.format.unwrap_or(by_name) {
         Format::AcnJson => import::acn_json(&name, &bytes)?,
         Format::Csv => import::csv(&name, &bytes, &args.map.parse::<Mapping>()?)?,
@@ -126,18 +132,26 @@ fn series_format(columns: &str, scale: i64, zone: Option<&str>) -> Result<Series
     let (time, value) =
         columns.split_once(',').with_context(|| format!("{columns}: expected two columns, time,value"))?;
     let zone = zone.map(|z| z.parse().map_err(|_| anyhow::anyhow!("{z}: expected an IANA time zone"))).transpose()?;
-    Ok(SeriesFormat { time: time.to_owned(), value: value.to_owned(), scale, zone })
+    Ok(SeriesFormat { time: time.to_owned(), value: value.to_owned(), scale, zone, ..SeriesFormat::default() })
+}
+
+fn read_series(path: &Path, format: &SeriesFormat) -> Result<Series> {
+    let series = import::series(&path.display().to_string(), &read(path)?, format)?;
+    for warning in series.warnings() {
+        run::say(&format!("warning: {warning}"));
+    }
+    Ok(series)
 }
 
 fn replace_series(args: &ReplayArgs, scenario: &mut Scenario) -> Result<()> {
     if let (Some(path), Some(date)) = (&args.price, args.price_date) {
         let format = series_format(&args.price_columns, PRICE_SCALE, args.price_zone.as_deref())?;
-        let prices = import::series(&path.display().to_string(), &read(path)?, &format)?;
+        let prices = read_series(path, &format)?;
         import::replace_price(scenario, &prices, date)?;
     }
     if let (Some(path), Some(date)) = (&args.pv, args.pv_date) {
         let format = series_format(&args.pv_columns, 1, None)?;
-        let powers = import::series(&path.display().to_string(), &read(path)?, &format)?;
+        let powers = read_series(path, &format)?;
         let assets = scenario.sites.iter().flat_map(|s| &s.assets);
         let inverters: Vec<_> = assets.filter(|a| a.kind == AssetKind::Pv).map(|a| a.id.clone()).collect();
         ensure!(!inverters.is_empty(), "--pv: the site has no PV inverter");

@@ -107,6 +107,7 @@ fn scenario() -> Scenario {
                 ("BASE".into(), vec![Watts(801), Watts(1_203), Watts(999), Watts(400)]),
             ]),
         },
+        history: None,
     }
 }
 

@@ -248,5 +248,5 @@ fn assemble(
         sessions.push(visit.session(format!("{name}-{:03}", k + 1), driver));
     }
     drivers.sort_by(|a, b| a.id.cmp(&b.id));
-    Scenario { name: name.to_owned(), sites, drivers, sessions, signals }
+    Scenario { name: name.to_owned(), sites, drivers, sessions, signals, history: None }
 }

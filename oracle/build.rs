@@ -14,8 +14,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What is deployed, some by one another. The libraries that these are linked to follow from the compiler.
-const CONTRACTS: [&str; 7] =
-    ["CreditToken", "AssetRegistry", "RegistryViews", "Dispatch", "Settlement", "Bookings", "FlexibilityToken"];
+const CONTRACTS: [&str; 8] = [
+    "CreditToken",
+    "AssetRegistry",
+    "RegistryViews",
+    "Dispatch",
+    "Settlement",
+    "Bookings",
+    "FlexibilityToken",
+    "ScheduleVerifier",
+];
 
 fn main() -> Result<()> {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR")?);

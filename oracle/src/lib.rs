@@ -8,6 +8,7 @@ pub mod keys;
 pub mod merkle;
 pub mod signing;
 
+pub mod audit;
 pub mod chain;
 pub mod clock;
 pub mod files;

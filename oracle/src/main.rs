@@ -1,7 +1,7 @@
 //! `provolt`: runs a network of charge points, and proves what it does.
 
 use clap::{Parser, Subcommand};
-use oracle::commands::{claim, deploy, history, register, replay, status, submit};
+use oracle::commands::{claim, deploy, explain, history, register, replay, status, submit, verify};
 use oracle::run;
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +39,10 @@ enum Command {
     Claim(claim::Args),
     /// Lists what has happened: sessions opened and settled, bills corrected and paid out, bookings
     History(history::Args),
+    // Its own text is the longer one.
+    Verify(verify::Args),
+    // As Verify.
+    Explain(explain::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
                 Command::Submit(args) => return submit::run(&args, &mut out).await,
                 Command::Status(args) => status::run(&args, &mut out).await?,
                 Command::History(args) => history::run(&args, &mut out).await?,
+                Command::Verify(args) => return verify::run(&args, &mut out).await,
+                Command::Explain(args) => explain::run(&args, &mut out).await?,
             }
             Ok(ExitCode::SUCCESS)
         })

@@ -34,7 +34,8 @@ fn above(level: &[B256]) -> Vec<B256> {
     level.chunks(2).map(|pair| if let [a, b] = pair { node(*a, *b) } else { pair[0] }).collect()
 }
 
-fn node(a: B256, b: B256) -> B256 {
+/// What two nodes make.
+pub fn node(a: B256, b: B256) -> B256 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
     keccak256([low, high].concat())
 }

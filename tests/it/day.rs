@@ -59,7 +59,7 @@ impl Ground {
         Ok(Self { anvil: Some(anvil), folder, scenario })
     }
 
-    fn rpc(&self) -> &str {
+    pub(super) fn rpc(&self) -> &str {
         self.anvil.as_ref().map_or("", |a| &a.rpc)
     }
 
@@ -88,7 +88,7 @@ impl Ground {
         Ok(serde_json::from_str(out.lines().last().context("no output")?)?)
     }
 
-    fn report(&self) -> Result<Report> {
+    pub(super) fn report(&self) -> Result<Report> {
         Ok(serde_json::from_slice(&std::fs::read(self.state().join("report.json"))?)?)
     }
 
@@ -224,6 +224,15 @@ async fn chain_agrees(ground: &Ground, report: &Report) -> Result<()> {
     }
     let all: Micro = expected.values().chain(&earned).copied().sum();
     assert_eq!(protocol.accounted().await?, all, "nothing is held any more");
+    audit_finds_nothing(ground).await
+}
+
+/// From what the chain tells anybody.
+async fn audit_finds_nothing(ground: &Ground) -> Result<()> {
+    let report = oracle::commands::verify::audit(&ground.protocol().await?, |_| {}).await?;
+    assert!(report.clean, "{}: {:#?}", ground.scenario.name, report.findings);
+    let settled: u64 = report.sites.iter().map(|s| s.settled).sum();
+    assert_eq!(settled, u64::try_from(ground.scenario.sessions.len())?);
     Ok(())
 }
 
@@ -278,6 +287,7 @@ async fn a_campus_and_a_street_keep_every_limit_and_equal_their_simulation() -> 
         assert_eq!((summary.settled, summary.limit_violations), (summary.sessions, 0), "{name}");
         assert_eq!(summary.credit_accounted, summary.credit_supply, "{name}");
         assert_eq!(ground.posted().await?, simulated(&ground.scenario), "{name}: run and simulate");
+        audit_finds_nothing(&ground).await?;
     }
     Ok(())
 }

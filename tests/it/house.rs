@@ -83,6 +83,12 @@ fn edges_do_not_know_one_another() -> Result<()> {
 }
 
 #[test]
+fn an_audit_asks_nobody() -> Result<()> {
+    let world = ["std::fs", "std::net", "std::env", "Instant::now", "tokio", "async ", "::providers", "crate::chain"];
+    nowhere("oracle/src/audit", &world, &[])
+}
+
+#[test]
 fn the_interface_imports_nothing() -> Result<()> {
     nowhere("contracts/src/IProtocol.sol", &["import "], &[])
 }

@@ -1,6 +1,8 @@
 //! The whole system.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod audit;
+mod certificates;
 mod chain;
 mod day;
 mod deployment;

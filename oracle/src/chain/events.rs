@@ -9,7 +9,7 @@ use alloy::sol_types::SolEvent;
 use anyhow::{Context, Result};
 
 /// Public nodes answer for about this many blocks at a time.
-const LOG_BLOCKS_MAX: u64 = 10_000;
+pub(super) const LOG_BLOCKS_MAX: u64 = 10_000;
 
 /// An event with its place on the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
 //! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
-//! whether they are what was built ([`verify`]), what they know ([`views`]), what has happened ([`events`]) and how they come
-//! to know a scenario ([`register`]).
+//! whether they are what was built ([`verify`]), what they know ([`views`]), what has happened ([`events`]; all of it in order,
+//! for an audit: `walk`) and how they come to know a scenario ([`register`]).
 
 pub mod anvil;
 mod batch;
@@ -14,6 +14,7 @@ pub mod revert;
 pub mod transact;
 pub mod verify;
 pub mod views;
+mod walk;
 
 pub use deploy::{Arguments, Deployed, Deployment, deploy};
 pub use events::Logged;

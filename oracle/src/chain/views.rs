@@ -4,6 +4,7 @@ use super::deploy::Deployment;
 use super::{Chain, transact};
 use crate::abi::{Asset, AssetState, Group, IAssetRegistry, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
 use crate::abi::{IntervalState, MeterReading, ReadingProof, Request, SessionState, Site};
+use alloy::consensus::BlockHeader;
 use alloy::primitives::{Address, B256, FixedBytes, U256};
 use alloy::providers::{DynProvider, Provider};
 use anyhow::{Context, Result};
@@ -165,6 +166,14 @@ impl Chain {
     /// The newest block that has its confirmations.
     pub async fn confirmed_block(&self) -> Result<u64> {
         Ok((self.head().await?.number + 1).saturating_sub(self.confirmations))
+    }
+
+    /// The newest block that has its confirmations, and its time in unix seconds.
+    pub async fn confirmed_head(&self) -> Result<(u64, u64)> {
+        let number = self.confirmed_block().await?;
+        let block = self.provider.get_block_by_number(number.into()).await.context("block")?;
+        let header = block.with_context(|| format!("the node has no block {number}"))?.header;
+        Ok((number, header.timestamp()))
     }
 
     /// What an account can pay for gas, in wei.

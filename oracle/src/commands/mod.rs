@@ -2,16 +2,18 @@
 
 pub mod claim;
 pub mod deploy;
+pub mod explain;
 pub mod history;
 pub mod register;
 pub mod replay;
 pub mod status;
 pub mod submit;
+pub mod verify;
 
 use crate::chain::{Chain, Deployment, Protocol};
 use crate::keys::Keyring;
 use alloy::primitives::B256;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SecondsFormat};
 use clap::Args;
 use optimizer::units::{Micro, UnixTime};
@@ -54,6 +56,29 @@ impl ChainArgs {
         let path = self.deployment_file(&chain);
         let deployment = Deployment::load(&path, &chain).await.context("no contracts: run `provolt deploy` first")?;
         Ok((Protocol::new(chain, deployment), keyring))
+    }
+}
+
+/// Which chain and which contracts, to look at only: no keys.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// URL of the chain's node
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
+    pub rpc: String,
+    /// Where the contracts are; without it data/deployments/<chain id>.json
+    #[arg(long, value_name = "FILE")]
+    pub deployment: Option<PathBuf>,
+}
+
+impl WatchArgs {
+    /// The contracts that the file names. Whether they are there is for whoever asks to find out.
+    pub async fn protocol(&self) -> Result<Protocol> {
+        let chain = Chain::watch(&self.rpc).await?;
+        let path = self.deployment.clone().unwrap_or_else(|| deploy::default_file(&chain));
+        let deployment = Deployment::read(&path)?;
+        let (named, here) = (deployment.chain_id, chain.id());
+        ensure!(named == here, "{}: a deployment on chain {named}, but this is chain {here}", path.display());
+        Ok(Protocol::new(chain, deployment))
     }
 }
 

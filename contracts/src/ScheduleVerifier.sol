@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 import {CertificatePart, IDispatch, INTERVAL_S, IScheduleVerifier, Powered, RIGHT_DISPATCH} from "./IProtocol.sol";
+import {InputBytes} from "./libraries/InputBytes.sol";
 import {Needs} from "./libraries/Needs.sol";
 import {Series} from "./libraries/Series.sol";
 import {Terms} from "./libraries/Terms.sol";
@@ -25,14 +26,6 @@ contract ScheduleVerifier is IScheduleVerifier {
     uint256 private constant MAX_GROUPS = 64;
     /// @dev With limits below 2^30 no difference of limit and power leaves 32 bits.
     uint256 private constant MAX_NEEDS = 4096;
-    uint256 private constant HEADER = 29;
-    uint256 private constant GROUP_BYTES = 10;
-    uint256 private constant ROW_BYTES = 2;
-    uint256 private constant TERM_BYTES = 5;
-    uint256 private constant BOUND_BYTES = 8;
-    uint256 private constant PLACE_BYTES = 3;
-    uint256 private constant BATTERY_BYTES = 29;
-    uint256 private constant NEED_BYTES = 16;
     /// @dev Limits are below 2^30, powers below 2^15, prices with their bias below 2^28.
     uint256 private constant OVER_LIMIT = 0xc0000000c0000000c0000000c0000000c0000000c0000000c0000000c0000000;
     uint256 private constant POWER_END = 1 << 15;
@@ -208,15 +201,16 @@ contract ScheduleVerifier is IScheduleVerifier {
             );
             plan.column = new bytes(2 * uint256(uint16(word >> 224)));
             plan.half = (plan.intervals + 15) >> 4 << 5;
-            plan.importPrice = offset + HEADER;
+            plan.importPrice = offset + InputBytes.HEADER;
             plan.feedInPrice = plan.importPrice + 2 * plan.half;
             plan.rowsAt = _openGroups(plan, groups, plan.feedInPrice + (plan.oneFeedInPrice ? 4 : 2 * plan.half));
             plan.assets = plan.rowsAt;
             for (uint256 i; i < plan.rows; ++i) {
                 plan.assets = _row(plan, i, plan.assets).next;
             }
-            uint256 expected = plan.assets - offset + (plan.baseLoads + plan.pvs) * (PLACE_BYTES + 2 * plan.intervals)
-                + plan.batteries * BATTERY_BYTES + plan.needs * NEED_BYTES;
+            uint256 expected = plan.assets - offset + (plan.baseLoads + plan.pvs)
+                * (InputBytes.PLACE + 2 * plan.intervals) + plan.batteries * InputBytes.BATTERY + plan.needs
+                * InputBytes.NEED;
             _requireLength(CertificatePart.Inputs, inputs.length, expected);
         }
     }
@@ -234,7 +228,7 @@ contract ScheduleVerifier is IScheduleVerifier {
                 node.limit = uint32(word >> 208) / 10;
                 node.exported = uint32(word >> 176) / 10;
                 require(g == 0 || node.parent < g, NoSuchGroup(node.parent, g));
-                offset += GROUP_BYTES;
+                offset += InputBytes.GROUP;
                 if (word >> 240 & 1 == 1) {
                     node.series = offset;
                     uint256 all;
@@ -258,9 +252,9 @@ contract ScheduleVerifier is IScheduleVerifier {
             uint256 word = _load(offset);
             row.terms = word >> 248;
             row.byInterval = word >> 240 & 1 == 1;
-            row.termsAt = offset + ROW_BYTES;
-            row.bounds = row.termsAt + TERM_BYTES * row.terms;
-            row.next = row.bounds + BOUND_BYTES * (row.byInterval ? plan.intervals : 1);
+            row.termsAt = offset + InputBytes.ROW;
+            row.bounds = row.termsAt + InputBytes.TERM * row.terms;
+            row.next = row.bounds + InputBytes.BOUND * (row.byInterval ? plan.intervals : 1);
             for (uint256 i; i < row.terms; ++i) {
                 (uint256 group, int256 coefficient) = _term(row, i);
                 require(group < plan.nodes.length, NoSuchGroup(group, plan.nodes.length));
@@ -273,7 +267,7 @@ contract ScheduleVerifier is IScheduleVerifier {
 
     function _term(Row memory row, uint256 i) private pure returns (uint256 group, int256 coefficient) {
         unchecked {
-            uint256 word = _load(row.termsAt + TERM_BYTES * i);
+            uint256 word = _load(row.termsAt + InputBytes.TERM * i);
             return (word >> 248, int32(uint32(word >> 216)));
         }
     }
@@ -376,7 +370,7 @@ contract ScheduleVerifier is IScheduleVerifier {
             uint256 intervals = plan.intervals;
             for (uint256 i; i < plan.baseLoads; ++i) {
                 (, uint256 lane, Node memory node) = _place(plan);
-                uint256 cells = plan.assets + PLACE_BYTES;
+                uint256 cells = plan.assets + InputBytes.PLACE;
                 plan.assets = cells + 2 * intervals;
                 (uint256 priced, uint256 sum, uint256 bad) = Terms.ofLoad(node.memoryAt, plan.half, cells, intervals);
                 require(bad == 0, PowerOutOfRange(Powered.BaseLoad, i));
@@ -394,7 +388,7 @@ contract ScheduleVerifier is IScheduleVerifier {
             uint256 intervals = plan.intervals;
             for (uint256 i; i < plan.pvs; ++i) {
                 (, uint256 lane, Node memory node) = _place(plan);
-                uint256 forecast = plan.assets + PLACE_BYTES;
+                uint256 forecast = plan.assets + InputBytes.PLACE;
                 plan.assets = forecast + 2 * intervals;
                 uint256 used = plan.cells;
                 plan.cells = used + 2 * intervals;
@@ -416,7 +410,7 @@ contract ScheduleVerifier is IScheduleVerifier {
             battery.half = plan.half;
             for (uint256 i; i < plan.batteries; ++i) {
                 (uint256 word, uint256 lane, Node memory node) = _place(plan);
-                plan.assets += BATTERY_BYTES;
+                plan.assets += InputBytes.BATTERY;
                 uint256 cells = plan.cells;
                 plan.cells = cells + 2 * plan.intervals;
                 battery.node = node.memoryAt;
@@ -549,7 +543,7 @@ contract ScheduleVerifier is IScheduleVerifier {
                 base += coefficient * int256(node.loadAt(plan.half, t));
             }
             // 63 bits.
-            int256 bound = int256(_load(row.bounds + (row.byInterval ? BOUND_BYTES * t : 0)) << 1 >> 193);
+            int256 bound = int256(_load(row.bounds + (row.byInterval ? InputBytes.BOUND * t : 0)) << 1 >> 193);
             if (base > bound) bound = base;
             require(value <= bound, RowExceeded(index, t));
             uint256 alpha = plan.rowAlphas[index];

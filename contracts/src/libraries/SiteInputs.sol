@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 import {AssetKind, SitePart} from "../IProtocol.sol";
+import {InputBytes} from "./InputBytes.sol";
 import {Layout} from "./Layout.sol";
 
 /// @title Whether the inputs of a certificate are of the site that they are posted for
@@ -15,14 +16,6 @@ import {Layout} from "./Layout.sol";
 /// @dev Numbers are read by place as docs/proof.md lays them out. What is missing at the end reads as zero or as what follows:
 /// the verifier holds the length. Unchecked: counts have 16 bits.
 library SiteInputs {
-    uint256 private constant HEADER = 29;
-    uint256 private constant GROUP_BYTES = 10;
-    uint256 private constant ROW_BYTES = 2;
-    uint256 private constant TERM_BYTES = 5;
-    uint256 private constant BOUND_BYTES = 8;
-    uint256 private constant PLACE_BYTES = 3;
-    uint256 private constant BATTERY_BYTES = 29;
-    uint256 private constant NEED_BYTES = 16;
     /// @dev In a word of the groups' lanes: where the group's own lanes end. Above it are first and end of all its lanes.
     uint256 private constant OWN_BITS = 16;
 
@@ -56,19 +49,19 @@ library SiteInputs {
             if (cursor.groups != Layout.groupCount(packed)) return (SitePart.Groups, cursor.groups);
 
             uint256 series = _seriesBytes(cursor);
-            cursor.next = index + HEADER + series + (word >> 24 & 1 == 1 ? 4 : series);
+            cursor.next = index + InputBytes.HEADER + series + (word >> 24 & 1 == 1 ? 4 : series);
             (part, index) = _compareGroups(cursor);
             if (part != SitePart.None) return (part, index);
 
             _skipRows(cursor, uint16(word >> 160));
-            uint256 forecast = PLACE_BYTES + 2 * cursor.intervals;
+            uint256 forecast = InputBytes.PLACE + 2 * cursor.intervals;
             (part, index) = _compare(cursor, AssetKind.BaseLoad, uint8(word >> 208), forecast);
             if (part != SitePart.None) return (part, index);
             (part, index) = _compareNeeds(cursor, uint16(word >> 176));
             if (part != SitePart.None) return (part, index);
             (part, index) = _compare(cursor, AssetKind.Pv, uint8(word >> 200), forecast);
             if (part != SitePart.None) return (part, index);
-            return _compare(cursor, AssetKind.Battery, uint8(word >> 192), BATTERY_BYTES);
+            return _compare(cursor, AssetKind.Battery, uint8(word >> 192), InputBytes.BATTERY);
         }
     }
 
@@ -111,7 +104,7 @@ library SiteInputs {
         unchecked {
             (,, int256 importW, int256 exportW) = Layout.groupAt(cursor.packed, group);
             uint256 word = _load(cursor.next);
-            cursor.next += GROUP_BYTES;
+            cursor.next += InputBytes.GROUP;
             has = uint32(word >> 208) == uint256(importW) && uint32(word >> 176) == uint256(exportW);
             if (word >> 240 & 1 == 0) return has;
 
@@ -127,7 +120,7 @@ library SiteInputs {
             for (uint256 i; i < count; ++i) {
                 uint256 word = _load(cursor.next);
                 uint256 bounds = word >> 240 & 1 == 1 ? cursor.intervals : 1;
-                cursor.next += ROW_BYTES + TERM_BYTES * (word >> 248) + BOUND_BYTES * bounds;
+                cursor.next += InputBytes.ROW + InputBytes.TERM * (word >> 248) + InputBytes.BOUND * bounds;
             }
         }
     }
@@ -162,7 +155,7 @@ library SiteInputs {
             uint256 free;
             for (uint256 i; i < count; ++i) {
                 uint256 word = _load(cursor.next);
-                cursor.next += NEED_BYTES;
+                cursor.next += InputBytes.NEED;
                 uint256 lane = word >> 240;
                 if (lane < free || lane >= cursor.lanes || !_isIn(cursor, word)) return (SitePart.Need, i);
                 if (Layout.kindOf(cursor.packed, lane) != AssetKind.Evse) return (SitePart.Need, i);

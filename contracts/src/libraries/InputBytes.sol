@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+/// @title Sizes of what the inputs of a certificate consist of
+/// @notice docs/proof.md has the members, and `optimizer/src/certificate/layout.rs` the same for Rust.
+library InputBytes {
+    /// @dev Everything before the prices.
+    uint256 internal constant HEADER = 29;
+    /// @dev A group without its limits by interval.
+    uint256 internal constant GROUP = 10;
+    /// @dev A row before its terms, a term, a bound.
+    uint256 internal constant ROW = 2;
+    uint256 internal constant TERM = 5;
+    uint256 internal constant BOUND = 8;
+    /// @dev Lane and group before a forecast.
+    uint256 internal constant PLACE = 3;
+    uint256 internal constant BATTERY = 29;
+    uint256 internal constant NEED = 16;
+}

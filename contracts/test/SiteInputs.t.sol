@@ -14,13 +14,24 @@ contract SiteInputsTest is PlansTest {
     uint256 private constant PV = NEEDS + 32;
     uint256 private constant BATTERY = PV + 5;
 
-    function compare(bytes calldata inputs) external view returns (SitePart, uint256) {
-        (, address layoutAt) = registry.layoutFor(SITE, owner);
+    function compare(bytes calldata inputs, bytes32 site) external view returns (SitePart, uint256) {
+        (, address layoutAt) = registry.layoutFor(site, owner);
         return SiteInputs.mismatch(inputs, Layout.load(layoutAt));
     }
 
+    /// @dev The demo site's inputs before and from `offset`.
+    function _cut(uint256 offset) private pure returns (bytes memory head, bytes memory rest) {
+        bytes memory inputs = _inputs();
+        head = new bytes(offset);
+        rest = new bytes(inputs.length - offset);
+        for (uint256 i; i < inputs.length; ++i) {
+            if (i < offset) head[i] = inputs[i];
+            else rest[i - offset] = inputs[i];
+        }
+    }
+
     function _expect(bytes memory inputs, SitePart part, uint256 index) private view {
-        (SitePart found, uint256 where) = this.compare(inputs);
+        (SitePart found, uint256 where) = this.compare(inputs, SITE);
         assertEq(uint256(found), uint256(part));
         assertEq(where, index);
     }
@@ -100,13 +111,7 @@ contract SiteInputsTest is PlansTest {
 
     /// A grid operator may ask for less than the registry's limit, never allow more.
     function test_aLimitByIntervalIsNeverAboveTheRegistrys() public view {
-        bytes memory inputs = _inputs();
-        bytes memory head = new bytes(GROUPS + 10);
-        bytes memory rest = new bytes(inputs.length - head.length);
-        for (uint256 i; i < inputs.length; ++i) {
-            if (i < head.length) head[i] = inputs[i];
-            else rest[i - head.length] = inputs[i];
-        }
+        (bytes memory head, bytes memory rest) = _cut(GROUPS + 10);
         head[GROUPS + 1] = 0x01;
         bytes memory series = new bytes(64);
         _expect(bytes.concat(head, series, rest), SitePart.None, 0);
@@ -118,13 +123,7 @@ contract SiteInputsTest is PlansTest {
     }
 
     function test_rowsAreSteppedOver() public view {
-        bytes memory inputs = _inputs();
-        bytes memory head = new bytes(FORECASTS);
-        bytes memory rest = new bytes(inputs.length - FORECASTS);
-        for (uint256 i; i < inputs.length; ++i) {
-            if (i < FORECASTS) head[i] = inputs[i];
-            else rest[i - FORECASTS] = inputs[i];
-        }
+        (bytes memory head, bytes memory rest) = _cut(FORECASTS);
         head[11] = 0x02;
         bytes memory one = abi.encodePacked(uint16(0x0100), uint8(1), int32(3), uint64(9));
         bytes memory two = abi.encodePacked(uint16(0x0201), uint8(1), int32(3), uint8(2), int32(-3), uint64(9));
@@ -147,21 +146,16 @@ contract SiteInputsTest is PlansTest {
         registry.registerGroups(site, groups);
         registry.registerAssets(site, assets, clearIds);
         vm.stopPrank();
-        (, address layoutAt) = registry.layoutFor(site, owner);
 
-        (SitePart part, uint256 index) = this.compareDeep(_deep(0, 1, 2), layoutAt);
+        (SitePart part, uint256 index) = this.compare(_deep(0, 1, 2), site);
         assertEq(uint256(part), uint256(SitePart.None));
-        (part, index) = this.compareDeep(_deep(0, 0, 2), layoutAt);
+        (part, index) = this.compare(_deep(0, 0, 2), site);
         assertEq(uint256(part), uint256(SitePart.Group));
         assertEq(index, 2);
-        (part, index) = this.compareDeep(_deep(0, 1, 1), layoutAt);
+        (part, index) = this.compare(_deep(0, 1, 1), site);
         assertEq(uint256(part), uint256(SitePart.Need));
-        (part, index) = this.compareDeep(_deep(0, 1, 0), layoutAt);
+        (part, index) = this.compare(_deep(0, 1, 0), site);
         assertEq(uint256(part), uint256(SitePart.Need));
-    }
-
-    function compareDeep(bytes calldata inputs, address layoutAt) external view returns (SitePart, uint256) {
-        return SiteInputs.mismatch(inputs, Layout.load(layoutAt));
     }
 
     function _deep(uint8 middleParent, uint8 leafParent, uint8 group) private pure returns (bytes memory) {

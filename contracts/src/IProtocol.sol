@@ -1402,8 +1402,8 @@ interface IScheduleVerifier {
 /// @notice How a site's plans are posted.
 enum PlanMode {
     Proved, // a certificate within the tolerance, verified in the transaction that posts
-    Optimistic, // a certificate in calldata and a bond; whoever shows that it does not hold takes of the bond
-    Improved // a feasible schedule, verified, and a bond; whoever shows a cheaper one takes of the bond
+    Optimistic, // a certificate in calldata; whoever shows that it does not hold takes of the bond
+    Improved // a feasible schedule, verified; whoever shows a cheaper one takes of the bond
 }
 
 /// @notice What a site asks of its plans.
@@ -1411,7 +1411,7 @@ enum PlanMode {
 /// @param mode How they are posted.
 /// @param tolerance Most that cost may exceed the proven bound, base units of the credit token (not asked when Improved).
 /// @param epsilon Least by which a better schedule must be cheaper to take of the bond, base units (Improved only).
-/// @param bond What the poster stakes on each plan, base units (not asked when Proved).
+/// @param bond What the poster stakes on each plan, base units.
 struct PlanRules {
     IScheduleVerifier verifier;
     PlanMode mode;
@@ -1432,11 +1432,17 @@ enum SitePart {
     Need // at no EVSE of the site, at one that has a need already, in another group, or above its rating
 }
 
-/// @notice Three byte strings, in the form of docs/proof.md.
+/// @notice Three byte strings, in the form of docs/proof.md, and what drivers prove their part of them by.
+/// @param root Merkle root over one leaf per need, in their order; zero without needs. A leaf is
+/// keccak256(bytes.concat(keccak256(abi.encode(uint256 lane, bytes32 needHash, bytes32 rowHash, bytes32 priceHash)))): hashes of
+/// the need's 16 bytes in the inputs, of its powers in the schedule, two bytes for each interval of its window, and of its
+/// group's node prices in those intervals, eight bytes each (int64, micro per kWh), without the surcharge. Pairs are hashed in
+/// ascending order, and an odd node moves up. Nobody computes it in the posting; `refuteRoot` does.
 struct Certificate {
     bytes inputs;
     bytes schedule;
     bytes multipliers;
+    bytes32 root;
 }
 
 /// @notice A plan as it was posted, and as it is presented again by whoever acts on it: the chain keeps its hash only.
@@ -1447,6 +1453,7 @@ struct Certificate {
 /// @param cost,bound As verified or, in Optimistic mode, as claimed; 40,000 to a base unit.
 /// @param inputsHash,scheduleHash,multipliersHash Of the certificate.
 /// @param columnHash Of the setpoints that were posted to Dispatch with it.
+/// @param root The certificate's.
 struct Plan {
     bytes32 site;
     uint32 interval;
@@ -1460,10 +1467,17 @@ struct Plan {
     bytes32 scheduleHash;
     bytes32 multipliersHash;
     bytes32 columnHash;
+    bytes32 root;
 }
 
-/// @notice Plans of sites: certified when they are posted, or staked on and open to challenge; and which intervals were
-/// dispatched by certified ones.
+/// @notice What of a plan was shown to be wrong.
+enum Refutation {
+    Certificate, // it does not hold
+    Root // it is not that of the certificate's needs
+}
+
+/// @notice Plans of sites: certified when they are posted, or when nobody has challenged them in time; each open to refutation
+/// until a day after its interval began; and which intervals were dispatched by certified ones.
 /// @dev A site whose owner gives RIGHT_DISPATCH to this contract alone, and RIGHT_PLAN to its oracle, can be dispatched in no
 /// other way. The inputs' tree, limits, ratings and assets are held against the registry. Warning: needs, forecasts, prices,
 /// penalties and rows are what the poster says; they are in calldata for everyone to compare.
@@ -1477,8 +1491,11 @@ interface IPlans is ICertificates {
     event UncertifiedPosted(
         bytes32 indexed site, uint32 indexed interval, address indexed poster, string reason, uint256 count
     );
-    /// @notice A plan's certificate does not hold: half of its bond is the challenger's, the rest the protocol's.
-    event PlanRefuted(bytes32 indexed site, uint32 indexed interval, address indexed challenger, uint256 reward);
+    /// @notice Something of a plan is wrong. It is not certified any more; half of its bond is the challenger's, the rest the
+    /// protocol's.
+    event PlanRefuted(
+        bytes32 indexed site, uint32 indexed interval, address indexed challenger, Refutation what, uint256 reward
+    );
     /// @notice A schedule of the same inputs is cheaper by more than the site's epsilon; the bond as in PlanRefuted.
     event PlanImproved(
         bytes32 indexed site, uint32 indexed interval, address indexed challenger, int256 cost, uint256 reward
@@ -1500,11 +1517,12 @@ interface IPlans is ICertificates {
     error WrongColumn(bytes32 site, uint32 interval, bytes32 columnHash);
     error StakeTooLow(address account, uint256 free, uint256 bond);
     error BondOpen(bytes32 site, uint32 interval);
-    error NotStaked(bytes32 site, uint32 interval);
+    error UnknownPlan(bytes32 site, uint32 interval);
     error WrongCertificate(bytes32 site, uint32 interval);
     error ChallengeTooLate(bytes32 site, uint32 interval, uint256 time, uint256 until);
     error ChallengeWindowOpen(bytes32 site, uint32 interval, uint256 time, uint256 until);
     error CertificateHolds(bytes32 site, uint32 interval);
+    error RootHolds(bytes32 site, uint32 interval);
     error Undecided(bytes32 site, uint32 interval);
     error NotCheaper(bytes32 site, uint32 interval, int256 cost, int256 most);
     error ReasonTooLong(uint256 length, uint256 most);
@@ -1514,8 +1532,8 @@ interface IPlans is ICertificates {
     /// @notice Sets what a site asks of plans from interval `from` on. Owner only; from a coming interval on only, so that
     /// nothing posted changes its meaning.
     function setRules(bytes32 site, PlanRules calldata rules, uint32 from) external;
-    /// @notice Posts a plan whose certificate is verified at once, and its first column to Dispatch. RIGHT_PLAN. In Proved and Optimistic mode the gap must be within the tolerance and no bond is staked; in Improved
-    /// mode any gap will do, and the bond is.
+    /// @notice Posts a plan whose certificate is verified at once, and its first column to Dispatch; the bond is staked on it.
+    /// RIGHT_PLAN. In Proved and Optimistic mode the gap must be within the tolerance; in Improved mode any gap will do.
     /// @param lanes First column of the schedule, as Dispatch takes it.
     function postProved(bytes32 site, uint32 interval, Certificate calldata certificate, bytes calldata lanes) external;
     /// @notice Posts a plan with a certificate that nobody verifies unless it is challenged, and stakes the bond on it.
@@ -1535,10 +1553,15 @@ interface IPlans is ICertificates {
     /// bond is the caller's. Anyone, up to a day after the interval began.
     /// @param certificate That of the plan, from the calldata of its posting.
     function challenge(Plan calldata plan, Certificate calldata certificate) external;
+    /// @notice Shows that a plan's root is not that of its certificate's needs. Any mode. The plan is not certified any more,
+    /// and half of its bond is the caller's. Anyone, up to a day after the interval began.
+    /// @param certificate That of the plan, from the calldata of its posting.
+    function refuteRoot(Plan calldata plan, Certificate calldata certificate) external;
     /// @notice Shows a schedule of the same inputs that is cheaper by more than the site's epsilon. Improved mode. The plan is
     /// not certified any more, and half of its bond is the caller's. Anyone, up to a day after the interval began.
     function improve(Plan calldata plan, Certificate calldata better) external;
-    /// @notice Gives a bond back that nobody took in time; a claimed plan counts as certified from then on. Anyone.
+    /// @notice Gives a bond back that nobody took in time; a claimed plan counts as certified from then on. Anyone, until
+    /// another plan takes its place, which only a bond prevents.
     function release(Plan calldata plan) external;
     /// @notice Brings in money to stake, for the caller. Needs an allowance.
     function depositStake(uint256 amount) external;
@@ -1553,6 +1576,9 @@ interface IPlans is ICertificates {
     function accounted() external view returns (uint256);
     /// @notice Intervals of a site that were dispatched through this contract without a certificate.
     function uncertifiedOf(bytes32 site) external view returns (uint256);
+    /// @notice Leading 223 bits of keccak256(abi.encode(plan)) of an interval's plan, then zeros; zero where there is none, or
+    /// it was refuted, released or forgotten.
+    function planHashAt(bytes32 site, uint32 interval) external view returns (bytes32);
     /// @notice Whether a bond is staked on the plan of an interval.
     function isStaked(bytes32 site, uint32 interval) external view returns (bool);
     /// @notice What bonds are in.

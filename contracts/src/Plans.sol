@@ -15,17 +15,19 @@ import {
     Plan,
     PlanMode,
     PlanRules,
+    Refutation,
     RIGHT_PLAN,
     SitePart
 } from "./IProtocol.sol";
 import {Layout} from "./libraries/Layout.sol";
+import {Refutations} from "./libraries/Refutations.sol";
 import {SiteInputs} from "./libraries/SiteInputs.sol";
 
 /// @title Plans
-/// @notice The only way to setpoints that count as certified: the certificate is verified before they are posted, or staked on
-/// until nobody can challenge it any more.
+/// @notice The only way to setpoints that count as certified: the certificate is verified before they are posted, or nobody
+/// has challenged it in time. What a posting does not look at can be refuted until a day after the interval began.
 ///
-/// No slot is new for an interval: staked plans are hashes in a ring, certified intervals bits in another.
+/// No slot is new for an interval: plans are hashes in a ring, certified intervals bits in another.
 contract Plans is IPlans, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -34,8 +36,9 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     uint256 public constant CHALLENGE_WINDOW = 1 days;
     /// @dev Of a bond that is taken. The rest is the protocol's: who challenges oneself before somebody else does still loses.
     uint256 public constant CHALLENGER_BPS = 5_000;
-    /// @dev Staked plans that a site can have: 96 ahead, 96 behind that can be challenged, and time to release them.
-    uint256 public constant STAKED_DEPTH = 256;
+    /// @dev Plans of a site that are kept: 96 ahead, 96 behind that can be refuted, and time to release their bonds. Where the
+    /// next plan goes the window of the one before, 160 intervals back or more, is over.
+    uint256 public constant PLAN_DEPTH = 256;
     /// @dev A stay of seven days and two days of dispute are 864 intervals; with the 96 ahead they are in six words at most.
     uint256 public constant CERTIFIED_WORDS = 8;
     /// @dev For people.
@@ -49,6 +52,11 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     /// @dev A word of the second ring: which run of 224 intervals it is of, and above that a bit for each.
     uint256 private constant RUN_BITS = 32;
     uint256 private constant RUN_LENGTH = 256 - RUN_BITS;
+
+    /// @dev A place of the first ring: the interval (32), whether its bond is staked (1), and of its plan's hash the leading
+    /// bits, which are zero once it was refuted or released.
+    uint256 private constant STAKED = 1 << 32;
+    uint256 private constant HASH_SHIFT = 33;
 
     IAssetRegistry public immutable registry;
     IDispatch public immutable dispatch;
@@ -66,8 +74,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         Stored coming;
         uint256 uncertified;
         uint256[CERTIFIED_WORDS] certified;
-        /// @dev Hash of a staked plan; zero where nothing is staked.
-        bytes32[STAKED_DEPTH] staked;
+        uint256[PLAN_DEPTH] places;
     }
 
     mapping(bytes32 site => SitePlans) private _sites;
@@ -109,14 +116,14 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         (plan.cost, plan.bound,, columnHash) =
             plan.rules.verifier.verify(certificate.inputs, certificate.schedule, certificate.multipliers);
         require(columnHash == plan.columnHash, WrongColumn(site, interval, columnHash));
-        bool isStaked_ = plan.rules.mode == PlanMode.Improved;
-        if (!isStaked_) {
-            int256 gap = plan.cost - plan.bound;
-            require(_isClose(plan), GapTooLarge(site, interval, gap, plan.rules.tolerance));
-        }
+        int256 gap = plan.cost - plan.bound;
+        require(
+            plan.rules.mode == PlanMode.Improved || _isClose(plan),
+            GapTooLarge(site, interval, gap, plan.rules.tolerance)
+        );
 
         _setCertified(site, interval, true);
-        _post(plan, lanes, isStaked_);
+        _post(plan, lanes);
     }
 
     /// @inheritdoc IPlans
@@ -133,7 +140,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(plan.rules.mode == PlanMode.Optimistic, WrongMode(site, plan.rules.mode));
         require(_isClose(plan), GapTooLarge(site, interval, cost - bound, plan.rules.tolerance));
 
-        _post(plan, lanes, true);
+        _post(plan, lanes);
     }
 
     /// @inheritdoc IPlans
@@ -155,8 +162,16 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(_isOf(plan, certificate), WrongCertificate(plan.site, plan.interval));
         require(!_holds(plan, certificate), CertificateHolds(plan.site, plan.interval));
 
-        uint256 reward = _forfeit(plan);
-        emit PlanRefuted(plan.site, plan.interval, msg.sender, reward);
+        _refute(plan, Refutation.Certificate);
+    }
+
+    /// @inheritdoc IPlans
+    function refuteRoot(Plan calldata plan, Certificate calldata certificate) external {
+        _requireOpen(plan);
+        require(_isOf(plan, certificate), WrongCertificate(plan.site, plan.interval));
+        Refutations.requireWrongRoot(plan, certificate);
+
+        _refute(plan, Refutation.Root);
     }
 
     /// @inheritdoc IPlans
@@ -169,18 +184,17 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         int256 most = plan.cost - UNITS * int256(uint256(plan.rules.epsilon));
         require(cost < most, NotCheaper(plan.site, plan.interval, cost, most));
 
-        _setCertified(plan.site, plan.interval, false);
         uint256 reward = _forfeit(plan);
         emit PlanImproved(plan.site, plan.interval, msg.sender, cost, reward);
     }
 
     /// @inheritdoc IPlans
     function release(Plan calldata plan) external {
-        _requireStaked(plan);
+        _requireKnown(plan);
         uint256 until = _challengeableUntil(plan.interval);
         require(block.timestamp >= until, ChallengeWindowOpen(plan.site, plan.interval, block.timestamp, until));
 
-        _unstake(plan);
+        _forget(plan);
         _stakes[plan.poster] += plan.rules.bond;
         if (plan.rules.mode == PlanMode.Optimistic) _setCertified(plan.site, plan.interval, true);
         emit BondReleased(plan.site, plan.interval, plan.poster, plan.rules.bond);
@@ -241,9 +255,15 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPlans
+    function planHashAt(bytes32 site, uint32 interval) external view returns (bytes32) {
+        uint256 place = _sites[site].places[interval % PLAN_DEPTH];
+        return uint32(place) == interval ? bytes32(place >> HASH_SHIFT << HASH_SHIFT) : bytes32(0);
+    }
+
+    /// @inheritdoc IPlans
     function isStaked(bytes32 site, uint32 interval) external view returns (bool) {
-        bytes32 place = _sites[site].staked[interval % STAKED_DEPTH];
-        return place != 0 && uint32(uint256(place)) == interval;
+        uint256 place = _sites[site].places[interval % PLAN_DEPTH];
+        return uint32(place) == interval && place & STAKED != 0;
     }
 
     /// @inheritdoc IPlans
@@ -276,24 +296,29 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         plan.scheduleHash = keccak256(certificate.schedule);
         plan.multipliersHash = keccak256(certificate.multipliers);
         plan.columnHash = keccak256(lanes);
+        plan.root = certificate.root;
     }
 
-    /// @dev Stakes where that is asked, says so, and hands the first column on; Dispatch refuses what comes twice or too late.
-    function _post(Plan memory plan, bytes calldata lanes, bool staked) private {
+    /// @dev Stakes the bond, keeps the plan's hash, and hands the first column on; Dispatch refuses what comes twice or too late.
+    function _post(Plan memory plan, bytes calldata lanes) private {
         bytes32 planHash = keccak256(abi.encode(plan));
-        if (staked) {
-            bytes32[STAKED_DEPTH] storage ring = _sites[plan.site].staked;
-            uint256 place = plan.interval % STAKED_DEPTH;
-            uint256 free = _stakes[plan.poster];
-            require(free >= plan.rules.bond, StakeTooLow(plan.poster, free, plan.rules.bond));
-            require(ring[place] == 0, BondOpen(plan.site, uint32(uint256(ring[place]))));
+        uint256[PLAN_DEPTH] storage places = _sites[plan.site].places;
+        uint256 index = plan.interval % PLAN_DEPTH;
+        uint256 place = places[index];
+        require(place & STAKED == 0, BondOpen(plan.site, uint32(place)));
 
-            ring[place] = _place(plan.interval, planHash);
-            _stakes[plan.poster] = free - plan.rules.bond;
-        }
+        if (plan.rules.bond > 0) _stake(plan);
+        places[index] = _place(plan.interval, plan.rules.bond, planHash);
         emit PlanPosted(plan.site, plan.interval, plan.poster, plan);
 
         dispatch.postSetpoints(plan.site, plan.interval, lanes, planHash);
+    }
+
+    function _stake(Plan memory plan) private {
+        uint256 free = _stakes[plan.poster];
+        require(free >= plan.rules.bond, StakeTooLow(plan.poster, free, plan.rules.bond));
+
+        _stakes[plan.poster] = free - plan.rules.bond;
     }
 
     /// @dev A verifier that ends without saying why has run out of gas: that proves nothing but how little it was given.
@@ -310,16 +335,23 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         }
     }
 
-    /// @dev Half of the bond to who showed it, the rest to the protocol.
+    function _refute(Plan calldata plan, Refutation what) private {
+        uint256 reward = _forfeit(plan);
+        emit PlanRefuted(plan.site, plan.interval, msg.sender, what, reward);
+    }
+
+    /// @dev Nothing of the plan remains. Half of the bond to who showed it, the rest to the protocol.
     function _forfeit(Plan calldata plan) private returns (uint256 reward) {
-        _unstake(plan);
+        _setCertified(plan.site, plan.interval, false);
+        _forget(plan);
         reward = uint256(plan.rules.bond) * CHALLENGER_BPS / BPS;
         _stakes[msg.sender] += reward;
         _stakes[registry.protocolFeeRecipient()] += plan.rules.bond - reward;
     }
 
-    function _unstake(Plan calldata plan) private {
-        _sites[plan.site].staked[plan.interval % STAKED_DEPTH] = 0;
+    /// @dev Keeps the interval, so that the slot is not given up.
+    function _forget(Plan calldata plan) private {
+        _sites[plan.site].places[plan.interval % PLAN_DEPTH] = plan.interval;
     }
 
     function _setCertified(bytes32 site, uint32 interval, bool certified) private {
@@ -335,30 +367,29 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(registry.isAuthorised(site, msg.sender, RIGHT_PLAN), NotPlanner(site, msg.sender));
     }
 
-    function _requireStaked(Plan calldata plan) private view {
-        bytes32 place = _sites[plan.site].staked[plan.interval % STAKED_DEPTH];
-        bytes32 expected = _place(plan.interval, keccak256(abi.encode(plan)));
-        require(place == expected, NotStaked(plan.site, plan.interval));
+    function _requireKnown(Plan calldata plan) private view {
+        uint256 place = _sites[plan.site].places[plan.interval % PLAN_DEPTH];
+        uint256 expected = _place(plan.interval, plan.rules.bond, keccak256(abi.encode(plan)));
+        require(place == expected, UnknownPlan(plan.site, plan.interval));
     }
 
     function _requireOpen(Plan calldata plan) private view {
-        _requireStaked(plan);
+        _requireKnown(plan);
         uint256 until = _challengeableUntil(plan.interval);
         require(block.timestamp < until, ChallengeTooLate(plan.site, plan.interval, block.timestamp, until));
     }
 
     function _isOf(Plan calldata plan, Certificate calldata certificate) private pure returns (bool) {
         return keccak256(certificate.inputs) == plan.inputsHash && keccak256(certificate.schedule) == plan.scheduleHash
-            && keccak256(certificate.multipliers) == plan.multipliersHash;
+            && keccak256(certificate.multipliers) == plan.multipliersHash && certificate.root == plan.root;
     }
 
     function _isClose(Plan memory plan) private pure returns (bool) {
         return plan.cost - plan.bound <= UNITS * int256(uint256(plan.rules.tolerance));
     }
 
-    /// @dev The interval is in the lowest bits, so that a place says whose it is.
-    function _place(uint32 interval, bytes32 planHash) private pure returns (bytes32) {
-        return planHash >> 32 << 32 | bytes32(uint256(interval));
+    function _place(uint32 interval, uint128 bond, bytes32 planHash) private pure returns (uint256) {
+        return uint256(planHash) >> HASH_SHIFT << HASH_SHIFT | (bond > 0 ? STAKED : 0) | interval;
     }
 
     function _challengeableUntil(uint32 interval) private pure returns (uint256) {

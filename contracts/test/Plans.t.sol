@@ -104,7 +104,7 @@ contract PlansPostTest is PlansTest {
     /// With the verifier itself: a plan in which nothing is wanted costs nothing, and nothing less is possible.
     function test_aCertificateThatTheVerifierAccepts() public {
         PlanRules memory rules = _rules(PlanMode.Proved);
-        rules.verifier = new ScheduleVerifier(dispatch);
+        (rules.verifier, rules.bond) = (new ScheduleVerifier(dispatch), 0);
         vm.prank(owner);
         plans.setRules(SITE, rules, NEXT);
         Plan memory plan = _postProved(NEXT);
@@ -116,7 +116,7 @@ contract PlansPostTest is PlansTest {
     /// With the verifier itself: power that nobody wants is refused.
     function test_revert_whatTheVerifierRefuses() public {
         PlanRules memory rules = _rules(PlanMode.Proved);
-        rules.verifier = new ScheduleVerifier(dispatch);
+        (rules.verifier, rules.bond) = (new ScheduleVerifier(dispatch), 0);
         vm.prank(owner);
         plans.setRules(SITE, rules, NEXT);
         Certificate memory certificate = _certificate();
@@ -321,11 +321,11 @@ contract PlansClaimedTest is PlansTest {
         plans.release(plan);
     }
 
-    function test_revert_NotStaked_releasedTwice() public {
+    function test_revert_UnknownPlan_releasedTwice() public {
         Plan memory plan = _claimed();
         vm.warp(_until(NEXT));
         plans.release(plan);
-        vm.expectRevert(abi.encodeWithSelector(IPlans.NotStaked.selector, SITE, NEXT));
+        vm.expectRevert(abi.encodeWithSelector(IPlans.UnknownPlan.selector, SITE, NEXT));
         plans.release(plan);
     }
 
@@ -356,7 +356,7 @@ contract PlansClaimedTest is PlansTest {
     function _expectRefuted(Plan memory plan) private {
         vm.warp(_until(NEXT) - 1);
         vm.expectEmit(address(plans));
-        emit IPlans.PlanRefuted(SITE, NEXT, challenger, BOND / 2);
+        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Certificate, BOND / 2);
         vm.prank(challenger);
         plans.challenge(plan, _certificate());
         assertEq(plans.stakeOf(challenger), BOND / 2);
@@ -366,7 +366,7 @@ contract PlansClaimedTest is PlansTest {
         assertFalse(plans.isCertified(SITE, NEXT, NEXT));
 
         vm.warp(_until(NEXT));
-        vm.expectRevert(abi.encodeWithSelector(IPlans.NotStaked.selector, SITE, NEXT));
+        vm.expectRevert(abi.encodeWithSelector(IPlans.UnknownPlan.selector, SITE, NEXT));
         plans.release(plan);
     }
 
@@ -423,8 +423,9 @@ contract PlansClaimedTest is PlansTest {
     function test_revert_WrongCertificate() public {
         Plan memory plan = _claimed();
         verifier.refuse();
-        Certificate[3] memory others = [_certificate(), _certificate(), _certificate()];
+        Certificate[4] memory others = [_certificate(), _certificate(), _certificate(), _certificate()];
         (others[0].inputs, others[1].schedule, others[2].multipliers) = ("x", "x", "x");
+        others[3].root = 0;
         for (uint256 i; i < others.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IPlans.WrongCertificate.selector, SITE, NEXT));
             plans.challenge(plan, others[i]);
@@ -432,7 +433,7 @@ contract PlansClaimedTest is PlansTest {
     }
 
     /// A plan is the one that was posted, to the last member.
-    function testFuzz_revert_NotStaked_doctored(uint8 which) public {
+    function testFuzz_revert_UnknownPlan_doctored(uint8 which) public {
         Plan memory plan = _claimed();
         verifier.refuse();
         which = uint8(bound(which, 0, 6));
@@ -443,7 +444,7 @@ contract PlansClaimedTest is PlansTest {
         if (which == 4) plan.inputsHash = 0;
         if (which == 5) plan.columnHash = 0;
         if (which == 6) plan.rules.mode = PlanMode.Improved;
-        vm.expectRevert(abi.encodeWithSelector(IPlans.NotStaked.selector, SITE, NEXT));
+        vm.expectRevert(abi.encodeWithSelector(IPlans.UnknownPlan.selector, SITE, NEXT));
         plans.challenge(plan, _certificate());
     }
 
@@ -469,18 +470,19 @@ contract PlansClaimedTest is PlansTest {
         plans.postClaimed(SITE, NEXT, _certificate(), _lanes(), COST, COST);
     }
 
-    /// In optimistic mode a plan that is verified at once needs no bond.
-    function test_aProvedPlanNeedsNoBond() public {
+    /// What is verified at once is certified at once, and its bond stands for what nobody verified.
+    function test_aProvedPlanIsCertifiedBesideItsBond() public {
         _setMode(PlanMode.Optimistic);
+        _fund(oracle, BOND);
         _postProved(NEXT);
         assertTrue(plans.isCertified(SITE, NEXT, NEXT));
-        assertFalse(plans.isStaked(SITE, NEXT));
+        assertTrue(plans.isStaked(SITE, NEXT));
     }
 
     /// A bond that nobody released stands in the way of the plan that would bury it.
     function test_revert_BondOpen() public {
         Plan memory plan = _claimed();
-        uint32 later = NEXT + uint32(plans.STAKED_DEPTH());
+        uint32 later = NEXT + uint32(plans.PLAN_DEPTH());
         vm.warp((later - 1) * INTERVAL_S);
         _fund(oracle, BOND);
         vm.expectRevert(abi.encodeWithSelector(IPlans.BondOpen.selector, SITE, NEXT));
@@ -532,7 +534,7 @@ contract PlansImprovedTest is PlansTest {
         Plan memory plan = _improvable();
         verifier.set(0, 0, 0);
         vm.expectRevert(abi.encodeWithSelector(IPlans.WrongCertificate.selector, SITE, NEXT));
-        plans.improve(plan, Certificate("an easier problem", "a better schedule", ""));
+        plans.improve(plan, Certificate("an easier problem", "a better schedule", "", 0));
     }
 
     function test_revert_ofAScheduleThatIsNotFeasible() public {
@@ -571,6 +573,100 @@ contract PlansImprovedTest is PlansTest {
         plans.release(plan);
         assertEq(plans.stakeOf(oracle), BOND);
         assertTrue(plans.isCertified(SITE, NEXT, NEXT));
+    }
+}
+
+contract PlansRootTest is PlansTest {
+    function _wrong() private pure returns (Certificate memory certificate) {
+        certificate = _certificate();
+        certificate.root = keccak256("another tree");
+    }
+
+    function _postWrong() private returns (Plan memory) {
+        vm.recordLogs();
+        vm.prank(oracle);
+        plans.postProved(SITE, NEXT, _wrong(), _lanes());
+        return _lastPlan();
+    }
+
+    function _expectRefuted(Plan memory plan, uint128 bond) private {
+        uint256 stake = plans.stakeOf(challenger);
+        vm.warp(_until(NEXT) - 1);
+        vm.expectEmit(address(plans));
+        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Root, bond / 2);
+        vm.prank(challenger);
+        plans.refuteRoot(plan, _wrong());
+        assertFalse(plans.isCertified(SITE, NEXT, NEXT));
+        assertFalse(plans.isStaked(SITE, NEXT));
+        assertEq(plans.planHashAt(SITE, NEXT), 0);
+        assertEq(plans.stakeOf(challenger) - stake, bond / 2);
+        assertEq(plans.stakeOf(protocol), bond - bond / 2);
+    }
+
+    function test_theChainKeepsThePlansHash() public {
+        bytes32 planHash = keccak256(abi.encode(_postProved(NEXT)));
+        assertEq(plans.planHashAt(SITE, NEXT), planHash >> 33 << 33);
+        assertEq(plans.planHashAt(SITE, NEXT + 1), 0);
+        assertEq(plans.planHashAt(SITE, NEXT + uint32(plans.PLAN_DEPTH())), 0);
+    }
+
+    function test_aWrongRootIsRefutedWithoutABond() public {
+        Plan memory plan = _postWrong();
+        assertEq(plan.root, keccak256("another tree"));
+        assertTrue(plans.isCertified(SITE, NEXT, NEXT));
+        _expectRefuted(plan, 0);
+    }
+
+    function testFuzz_aWrongRootForfeitsTheBondInEveryMode(uint8 mode) public {
+        _setMode(PlanMode(bound(mode, 0, 2)));
+        _fund(oracle, BOND);
+        _expectRefuted(_postWrong(), BOND);
+    }
+
+    function test_revert_RootHolds() public {
+        Plan memory plan = _postProved(NEXT);
+        vm.expectRevert(abi.encodeWithSelector(IPlans.RootHolds.selector, SITE, NEXT));
+        plans.refuteRoot(plan, _certificate());
+    }
+
+    function test_revert_WrongCertificate_root() public {
+        Plan memory plan = _postWrong();
+        vm.expectRevert(abi.encodeWithSelector(IPlans.WrongCertificate.selector, SITE, NEXT));
+        plans.refuteRoot(plan, _certificate());
+    }
+
+    function test_revert_UnknownPlan_refutedTwice() public {
+        Plan memory plan = _postWrong();
+        plans.refuteRoot(plan, _wrong());
+        vm.expectRevert(abi.encodeWithSelector(IPlans.UnknownPlan.selector, SITE, NEXT));
+        plans.refuteRoot(plan, _wrong());
+    }
+
+    function test_revert_ChallengeTooLate_root() public {
+        Plan memory plan = _postWrong();
+        uint256 until = _until(NEXT);
+        vm.warp(until);
+        vm.expectRevert(abi.encodeWithSelector(IPlans.ChallengeTooLate.selector, SITE, NEXT, until, until));
+        plans.refuteRoot(plan, _wrong());
+    }
+
+    /// A plan without a bond makes room for the next one, whose hash it is from then on.
+    function test_aPlaceWithoutABondIsUsedAgain() public {
+        Plan memory plan = _postProved(NEXT);
+        uint32 later = NEXT + uint32(plans.PLAN_DEPTH());
+        vm.warp((later - 1) * INTERVAL_S);
+        Plan memory next = _postProved(later);
+        assertEq(plans.planHashAt(SITE, NEXT), 0);
+        assertEq(plans.planHashAt(SITE, later), keccak256(abi.encode(next)) >> 33 << 33);
+        vm.expectRevert(abi.encodeWithSelector(IPlans.UnknownPlan.selector, SITE, NEXT));
+        plans.release(plan);
+    }
+
+    function test_revert_StakeTooLow_proved() public {
+        _setMode(PlanMode.Proved);
+        vm.expectRevert(abi.encodeWithSelector(IPlans.StakeTooLow.selector, oracle, 0, BOND));
+        vm.prank(oracle);
+        plans.postProved(SITE, NEXT, _certificate(), _lanes());
     }
 }
 

@@ -82,7 +82,21 @@ abstract contract PlansTest is SiteTest {
 
     /// @dev Nothing is wanted, forecast or priced.
     function _certificate() internal pure returns (Certificate memory) {
-        return Certificate(_inputs(), _schedule(), _multipliers());
+        return Certificate(_inputs(), _schedule(), _multipliers(), _root());
+    }
+
+    /// @dev Two needs, each of one interval without power or price.
+    function _root() internal pure returns (bytes32) {
+        return _pair(_leaf(2, _need(2, 1, 2200)), _leaf(5, _need(5, 2, 2200)));
+    }
+
+    function _leaf(uint256 lane, bytes memory need) private pure returns (bytes32) {
+        bytes memory hashes = abi.encode(lane, keccak256(need), keccak256(new bytes(2)), keccak256(new bytes(8)));
+        return keccak256(bytes.concat(keccak256(hashes)));
+    }
+
+    function _pair(bytes32 a, bytes32 b) internal pure returns (bytes32) {
+        return a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
     }
 
     /// @dev The demo site over one interval, needs of nothing at lanes 2 and 5, in the form of docs/proof.md.

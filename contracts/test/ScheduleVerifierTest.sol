@@ -35,7 +35,8 @@ abstract contract ScheduleVerifierTest is Test {
         return Certificate({
             inputs: vm.parseJsonBytes(json, _member(i, "inputs")),
             schedule: vm.parseJsonBytes(json, _member(i, "schedule")),
-            multipliers: vm.parseJsonBytes(json, _member(i, "multipliers"))
+            multipliers: vm.parseJsonBytes(json, _member(i, "multipliers")),
+            root: 0
         });
     }
 

@@ -6,6 +6,8 @@ pragma solidity 0.8.36;
 library InputBytes {
     /// @dev Everything before the prices.
     uint256 internal constant HEADER = 29;
+    /// @dev A number of a series of prices or limits.
+    uint256 internal constant NUMBER = 4;
     /// @dev A group without its limits by interval.
     uint256 internal constant GROUP = 10;
     /// @dev A row before its terms, a term, a bound.

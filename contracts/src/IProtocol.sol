@@ -1412,12 +1412,17 @@ enum PlanMode {
 /// @param tolerance Most that cost may exceed the proven bound, base units of the credit token (not asked when Improved).
 /// @param epsilon Least by which a better schedule must be cheaper to take of the bond, base units (Improved only).
 /// @param bond What the poster stakes on each plan, base units.
+/// @param settlement Whose sessions the needs of plans are; zero where the owner names none, and then nobody can refute them.
+/// @param terms keccak256 of penalty, surcharge, price of the peak and all rows, as they are in the inputs: bytes 12 to 19, 24
+/// to 27, and the rows'. Zero where the owner binds nothing.
 struct PlanRules {
     IScheduleVerifier verifier;
     PlanMode mode;
     uint64 tolerance;
     uint64 epsilon;
     uint128 bond;
+    ISettlement settlement;
+    bytes32 terms;
 }
 
 /// @notice What of a certificate's inputs is not the site's.
@@ -1429,7 +1434,8 @@ enum SitePart {
     BaseLoad, // one is missing, not the site's, or in another group
     Pv, // as BaseLoad
     Battery, // as BaseLoad, or above its rating
-    Need // at no EVSE of the site, at one that has a need already, in another group, or above its rating
+    Need, // at no EVSE of the site, at one that has a need already, in another group, or above its rating
+    Terms // what the site's rules bind
 }
 
 /// @notice Three byte strings, in the form of docs/proof.md, and what drivers prove their part of them by.
@@ -1454,6 +1460,7 @@ struct Certificate {
 /// @param inputsHash,scheduleHash,multipliersHash Of the certificate.
 /// @param columnHash Of the setpoints that were posted to Dispatch with it.
 /// @param root The certificate's.
+/// @param postedAt When it was posted: what the chain knew only later cannot refute it.
 struct Plan {
     bytes32 site;
     uint32 interval;
@@ -1468,19 +1475,41 @@ struct Plan {
     bytes32 multipliersHash;
     bytes32 columnHash;
     bytes32 root;
+    uint40 postedAt;
 }
 
 /// @notice What of a plan was shown to be wrong.
 enum Refutation {
     Certificate, // it does not hold
-    Root // it is not that of the certificate's needs
+    Root, // it is not that of the certificate's needs
+    Need, // its window ends at another time than the session's, or it is more than was asked for
+    Energy, // it is not what the meter leaves of what was asked for
+    Prices // they are not those that were announced
+}
+
+/// @notice What a session's meter had counted, on chain before a plan was.
+/// @param begin A Begin of the session, signed by its meter; looked at only with a signature. It makes the need at most what was
+/// asked for less what was drawn since.
+/// @param stop The reading that ends `interval` in the evidence of the site's readings.
+/// @param beginSignature,stopSignature The meter's, 65 bytes each.
+/// @param startDigest The other member of the leaf.
+/// @param proof Where the leaf is; the steps after it hold that of the plan.
+struct EnergyProof {
+    MeterReading begin;
+    bytes beginSignature;
+    MeterReading stop;
+    bytes stopSignature;
+    uint32 interval;
+    bytes32 startDigest;
+    ReadingProof proof;
 }
 
 /// @notice Plans of sites: certified when they are posted, or when nobody has challenged them in time; each open to refutation
 /// until a day after its interval began; and which intervals were dispatched by certified ones.
 /// @dev A site whose owner gives RIGHT_DISPATCH to this contract alone, and RIGHT_PLAN to its oracle, can be dispatched in no
-/// other way. The inputs' tree, limits, ratings and assets are held against the registry. Warning: needs, forecasts, prices,
-/// penalties and rows are what the poster says; they are in calldata for everyone to compare.
+/// other way. The inputs' tree, limits, ratings and assets are held against the registry, penalties and rows against the site's
+/// rules; needs and prices are refuted by sessions, signed readings and announcements that were on chain before the plan.
+/// Warning: a need that is left out, forecasts, states of charge and the peak so far are what the poster says.
 interface IPlans is ICertificates {
     /// @notice What a site asks of its plans from an interval on.
     event RulesSet(bytes32 indexed site, uint32 indexed from, PlanRules rules);
@@ -1493,9 +1522,17 @@ interface IPlans is ICertificates {
     );
     /// @notice Something of a plan is wrong. It is not certified any more; half of its bond is the challenger's, the rest the
     /// protocol's.
+    /// @param index Of the need, or for prices the interval of the horizon; else zero.
     event PlanRefuted(
-        bytes32 indexed site, uint32 indexed interval, address indexed challenger, Refutation what, uint256 reward
+        bytes32 indexed site,
+        uint32 indexed interval,
+        address indexed challenger,
+        Refutation what,
+        uint256 index,
+        uint256 reward
     );
+    /// @notice The prices of a site for a day (UTC, counted from 1970) are those whose hash this is.
+    event PricesAnnounced(bytes32 indexed site, uint32 indexed day, address indexed by, bytes32 pricesHash);
     /// @notice A schedule of the same inputs is cheaper by more than the site's epsilon; the bond as in PlanRefuted.
     event PlanImproved(
         bytes32 indexed site, uint32 indexed interval, address indexed challenger, int256 cost, uint256 reward
@@ -1523,6 +1560,20 @@ interface IPlans is ICertificates {
     error ChallengeWindowOpen(bytes32 site, uint32 interval, uint256 time, uint256 until);
     error CertificateHolds(bytes32 site, uint32 interval);
     error RootHolds(bytes32 site, uint32 interval);
+    error NeedHolds(bytes32 site, uint32 interval, uint256 index);
+    error PricesHold(bytes32 site, uint32 interval, uint32 day);
+    error NoSettlement(bytes32 site);
+    error NoSuchNeed(uint256 index, uint256 needs);
+    error WrongEvse(bytes32 evse, bytes32 expected);
+    error SessionNotOpen(bytes32 session);
+    error KnownTooLate(bytes32 site, uint32 interval, uint256 time, uint256 latest);
+    error ReadingNotBefore(bytes32 site, uint32 interval);
+    error WrongMeter(address signer, bytes32 meter);
+    error NoBegin(bytes32 session);
+    error NotAnnouncer(bytes32 site, address account);
+    error DayOutOfRange(uint32 day, uint256 first, uint256 last);
+    error AlreadyAnnounced(bytes32 site, uint32 day);
+    error WrongPrices(bytes32 site, uint32 day, bytes32 pricesHash);
     error Undecided(bytes32 site, uint32 interval);
     error NotCheaper(bytes32 site, uint32 interval, int256 cost, int256 most);
     error ReasonTooLong(uint256 length, uint256 most);
@@ -1557,6 +1608,33 @@ interface IPlans is ICertificates {
     /// and half of its bond is the caller's. Anyone, up to a day after the interval began.
     /// @param certificate That of the plan, from the calldata of its posting.
     function refuteRoot(Plan calldata plan, Certificate calldata certificate) external;
+    /// @notice Shows that a need is not its session's: that its window does not end where the interval of the declared departure
+    /// begins (clamped to the next interval and to 96, or fewer where the horizon is shorter), or that it is more than was asked
+    /// for. The session must be open, and its terms unchanged since INTERVAL_S before the plan was posted. Otherwise as
+    /// `refuteRoot`.
+    /// @param inputs The plan's.
+    /// @param index Of the need.
+    function refuteNeed(Plan calldata plan, bytes calldata inputs, uint256 index, Terms calldata terms) external;
+    /// @notice Shows that a need is more than what was asked for less what was drawn, or less than that can be. Readings count
+    /// of meters that sign EIP-712, and only those that were on chain before the plan and of two intervals before it or earlier.
+    /// The session as in `refuteNeed`.
+    /// @dev What was drawn is at least from `begin` to `stop`; at most from the last register billed of this meter, or zero, to
+    /// `stop`, and then the EVSE's rating and a tenth from the reading's interval to the plan's.
+    function refuteEnergy(
+        Plan calldata plan,
+        bytes calldata inputs,
+        uint256 index,
+        Terms calldata terms,
+        EnergyProof calldata evidence
+    ) external;
+    /// @notice Shows a price of import or feed-in in a plan that is another than what had been announced for the day
+    /// INTERVAL_S before the plan was posted. Otherwise as `refuteRoot`.
+    /// @param prices Those announced.
+    function refutePrices(Plan calldata plan, bytes calldata inputs, uint32 day, bytes calldata prices) external;
+    /// @notice Fixes a site's prices of a day, once, before it begins and at most four days ahead. Owner, or RIGHT_DISPATCH.
+    /// @param day UTC day, counted from 1970: intervals [96 * day, 96 * day + 96).
+    /// @param pricesHash keccak256 of 96 import and 96 feed-in prices, each an int32 in micro per kWh, big endian without gaps.
+    function announcePrices(bytes32 site, uint32 day, bytes32 pricesHash) external;
     /// @notice Shows a schedule of the same inputs that is cheaper by more than the site's epsilon. Improved mode. The plan is
     /// not certified any more, and half of its bond is the caller's. Anyone, up to a day after the interval began.
     function improve(Plan calldata plan, Certificate calldata better) external;
@@ -1581,6 +1659,8 @@ interface IPlans is ICertificates {
     function planHashAt(bytes32 site, uint32 interval) external view returns (bytes32);
     /// @notice Whether a bond is staked on the plan of an interval.
     function isStaked(bytes32 site, uint32 interval) external view returns (bool);
+    /// @notice Hash of the prices that were announced for a day, and when; zeros where none were, or they are forgotten.
+    function pricesAt(bytes32 site, uint32 day) external view returns (bytes32 pricesHash, uint40 announcedAt);
     /// @notice What bonds are in.
     function credit() external view returns (address);
 }

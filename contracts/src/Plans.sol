@@ -6,6 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {
     Certificate,
+    EnergyProof,
     IAssetRegistry,
     ICertificates,
     IDispatch,
@@ -16,9 +17,12 @@ import {
     PlanMode,
     PlanRules,
     Refutation,
+    RIGHT_DISPATCH,
     RIGHT_PLAN,
-    SitePart
+    SitePart,
+    Terms
 } from "./IProtocol.sol";
+import {InputParts} from "./libraries/InputParts.sol";
 import {Layout} from "./libraries/Layout.sol";
 import {Refutations} from "./libraries/Refutations.sol";
 import {SiteInputs} from "./libraries/SiteInputs.sol";
@@ -41,6 +45,10 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     uint256 public constant PLAN_DEPTH = 256;
     /// @dev A stay of seven days and two days of dispute are 864 intervals; with the 96 ahead they are in six words at most.
     uint256 public constant CERTIFIED_WORDS = 8;
+    /// @dev Days. A market knows tomorrow, and a tariff that is told on Friday reaches over a long weekend.
+    uint256 public constant ANNOUNCED_AHEAD = 4;
+    /// @dev Days whose prices are kept. Plans that can be refuted began yesterday at the earliest.
+    uint256 private constant PRICE_DAYS = 8;
     /// @dev For people.
     uint256 public constant MAX_REASON = 128;
     /// @dev One cent: rounding to 10 W costs a thousandth of it.
@@ -69,12 +77,19 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         uint32 from;
     }
 
+    struct Announcement {
+        bytes32 pricesHash;
+        uint32 day;
+        uint40 announcedAt;
+    }
+
     struct SitePlans {
         Stored current;
         Stored coming;
         uint256 uncertified;
         uint256[CERTIFIED_WORDS] certified;
         uint256[PLAN_DEPTH] places;
+        Announcement[PRICE_DAYS] prices;
     }
 
     mapping(bytes32 site => SitePlans) private _sites;
@@ -110,7 +125,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         external
     {
         Plan memory plan = _open(site, interval, certificate, lanes);
-        (SitePart part, uint256 index) = SiteInputs.mismatch(certificate.inputs, Layout.load(plan.layoutAt));
+        (SitePart part, uint256 index) = _mismatch(plan.layoutAt, plan.rules.terms, certificate.inputs);
         require(part == SitePart.None, InputsNotOfSite(site, part, index));
         bytes32 columnHash;
         (plan.cost, plan.bound,, columnHash) =
@@ -162,7 +177,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(_isOf(plan, certificate), WrongCertificate(plan.site, plan.interval));
         require(!_holds(plan, certificate), CertificateHolds(plan.site, plan.interval));
 
-        _refute(plan, Refutation.Certificate);
+        _refute(plan, Refutation.Certificate, 0);
     }
 
     /// @inheritdoc IPlans
@@ -171,7 +186,56 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(_isOf(plan, certificate), WrongCertificate(plan.site, plan.interval));
         Refutations.requireWrongRoot(plan, certificate);
 
-        _refute(plan, Refutation.Root);
+        _refute(plan, Refutation.Root, 0);
+    }
+
+    /// @inheritdoc IPlans
+    function refuteNeed(Plan calldata plan, bytes calldata inputs, uint256 index, Terms calldata terms) external {
+        _requireOpen(plan);
+        _requireInputs(plan, inputs);
+        Refutations.requireWrongNeed(plan, inputs, index, terms, registry);
+
+        _refute(plan, Refutation.Need, index);
+    }
+
+    /// @inheritdoc IPlans
+    function refuteEnergy(
+        Plan calldata plan,
+        bytes calldata inputs,
+        uint256 index,
+        Terms calldata terms,
+        EnergyProof calldata evidence
+    ) external {
+        _requireOpen(plan);
+        _requireInputs(plan, inputs);
+        Refutations.requireWrongEnergy(plan, inputs, index, terms, evidence, registry);
+
+        _refute(plan, Refutation.Energy, index);
+    }
+
+    /// @inheritdoc IPlans
+    function refutePrices(Plan calldata plan, bytes calldata inputs, uint32 day, bytes calldata prices) external {
+        _requireOpen(plan);
+        _requireInputs(plan, inputs);
+        (bytes32 pricesHash, uint40 announcedAt) = pricesAt(plan.site, day);
+        bytes32 presented = keccak256(prices);
+        require(pricesHash == presented, WrongPrices(plan.site, day, presented));
+        uint256 index = Refutations.requireWrongPrices(plan, inputs, day, prices, announcedAt);
+
+        _refute(plan, Refutation.Prices, index);
+    }
+
+    /// @inheritdoc IPlans
+    function announcePrices(bytes32 site, uint32 day, bytes32 pricesHash) external {
+        uint256 first = block.timestamp / 1 days + 1;
+        uint256 last = first + ANNOUNCED_AHEAD - 1;
+        Announcement storage announcement = _sites[site].prices[day % PRICE_DAYS];
+        require(registry.isAuthorised(site, msg.sender, RIGHT_DISPATCH), NotAnnouncer(site, msg.sender));
+        require(day >= first && day <= last, DayOutOfRange(day, first, last));
+        require(announcement.day != day, AlreadyAnnounced(site, day));
+
+        _sites[site].prices[day % PRICE_DAYS] = Announcement(pricesHash, day, uint40(block.timestamp));
+        emit PricesAnnounced(site, day, msg.sender, pricesHash);
     }
 
     /// @inheritdoc IPlans
@@ -272,6 +336,12 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPlans
+    function pricesAt(bytes32 site, uint32 day) public view returns (bytes32 pricesHash, uint40 announcedAt) {
+        Announcement storage announcement = _sites[site].prices[day % PRICE_DAYS];
+        if (announcement.day == day) (pricesHash, announcedAt) = (announcement.pricesHash, announcement.announcedAt);
+    }
+
+    /// @inheritdoc IPlans
     function rulesAt(bytes32 site, uint32 interval) public view returns (PlanRules memory rules) {
         SitePlans storage plans = _sites[site];
         uint32 coming = plans.coming.from;
@@ -297,6 +367,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         plan.multipliersHash = keccak256(certificate.multipliers);
         plan.columnHash = keccak256(lanes);
         plan.root = certificate.root;
+        plan.postedAt = uint40(block.timestamp);
     }
 
     /// @dev Stakes the bond, keeps the plan's hash, and hands the first column on; Dispatch refuses what comes twice or too late.
@@ -323,7 +394,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
 
     /// @dev A verifier that ends without saying why has run out of gas: that proves nothing but how little it was given.
     function _holds(Plan calldata plan, Certificate calldata certificate) private view returns (bool) {
-        (SitePart part,) = SiteInputs.mismatch(certificate.inputs, Layout.load(plan.layoutAt));
+        (SitePart part,) = _mismatch(plan.layoutAt, plan.rules.terms, certificate.inputs);
         if (part != SitePart.None) return false;
         try plan.rules.verifier.verify(certificate.inputs, certificate.schedule, certificate.multipliers) returns (
             int256 cost, int256 bound, bytes32, bytes32 columnHash
@@ -335,9 +406,19 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         }
     }
 
-    function _refute(Plan calldata plan, Refutation what) private {
+    /// @dev What the inputs hold that the registry or the site's rules do not say.
+    function _mismatch(address layoutAt, bytes32 terms, bytes calldata inputs)
+        private
+        view
+        returns (SitePart part, uint256 index)
+    {
+        (part, index) = SiteInputs.mismatch(inputs, Layout.load(layoutAt));
+        if (part == SitePart.None && terms != 0 && InputParts.termsHash(inputs) != terms) part = SitePart.Terms;
+    }
+
+    function _refute(Plan calldata plan, Refutation what, uint256 index) private {
         uint256 reward = _forfeit(plan);
-        emit PlanRefuted(plan.site, plan.interval, msg.sender, what, reward);
+        emit PlanRefuted(plan.site, plan.interval, msg.sender, what, index, reward);
     }
 
     /// @dev Nothing of the plan remains. Half of the bond to who showed it, the rest to the protocol.
@@ -377,6 +458,10 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         _requireKnown(plan);
         uint256 until = _challengeableUntil(plan.interval);
         require(block.timestamp < until, ChallengeTooLate(plan.site, plan.interval, block.timestamp, until));
+    }
+
+    function _requireInputs(Plan calldata plan, bytes calldata inputs) private pure {
+        require(keccak256(inputs) == plan.inputsHash, WrongCertificate(plan.site, plan.interval));
     }
 
     function _isOf(Plan calldata plan, Certificate calldata certificate) private pure returns (bool) {

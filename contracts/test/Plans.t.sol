@@ -356,7 +356,7 @@ contract PlansClaimedTest is PlansTest {
     function _expectRefuted(Plan memory plan) private {
         vm.warp(_until(NEXT) - 1);
         vm.expectEmit(address(plans));
-        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Certificate, BOND / 2);
+        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Certificate, 0, BOND / 2);
         vm.prank(challenger);
         plans.challenge(plan, _certificate());
         assertEq(plans.stakeOf(challenger), BOND / 2);
@@ -593,7 +593,7 @@ contract PlansRootTest is PlansTest {
         uint256 stake = plans.stakeOf(challenger);
         vm.warp(_until(NEXT) - 1);
         vm.expectEmit(address(plans));
-        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Root, bond / 2);
+        emit IPlans.PlanRefuted(SITE, NEXT, challenger, Refutation.Root, 0, bond / 2);
         vm.prank(challenger);
         plans.refuteRoot(plan, _wrong());
         assertFalse(plans.isCertified(SITE, NEXT, NEXT));

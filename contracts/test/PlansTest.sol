@@ -101,27 +101,46 @@ abstract contract PlansTest is SiteTest {
 
     /// @dev The demo site over one interval, needs of nothing at lanes 2 and 5, in the form of docs/proof.md.
     function _inputs() internal pure returns (bytes memory) {
-        bytes memory head = abi.encodePacked(uint16(0x0101), uint16(LANES), uint32(0x03020101));
-        bytes memory counts = abi.encodePacked(uint16(2), uint16(0));
-        bytes memory prices = abi.encodePacked(new bytes(16), uint8(1), _zeroPrices(), uint32(1 << 27));
-        bytes memory groups = bytes.concat(
+        bytes memory needs = bytes.concat(_need(2, 1, 2200), _need(5, 2, 2200));
+        return _inputsOver(1, bytes.concat(_zeroPrices(), hex"08000000"), 2, needs);
+    }
+
+    /// @param prices Of import, and one of feed-in.
+    function _inputsOver(uint8 intervals, bytes memory prices, uint16 count, bytes memory needs)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        bytes memory head = abi.encodePacked(uint8(1), intervals, uint16(LANES), uint32(0x03020101));
+        head = bytes.concat(head, abi.encodePacked(count, uint16(0), new bytes(16), uint8(1), prices), _groups());
+        bytes memory loads = bytes.concat(_forecast(0, 0, intervals), _forecast(7, 2, intervals));
+        bytes memory battery =
+            abi.encodePacked(uint16(4), uint8(1), uint16(3000), uint32(95 << 16 | 105), new bytes(20));
+        return bytes.concat(head, loads, needs, bytes.concat(_forecast(1, 0, intervals), battery));
+    }
+
+    function _groups() private pure returns (bytes memory) {
+        return bytes.concat(
             abi.encodePacked(uint8(0), uint8(0), uint32(100_000), uint32(55_000)),
             abi.encodePacked(uint8(0), uint8(0), uint32(44_000), uint32(10_000)),
             abi.encodePacked(uint8(0), uint8(0), uint32(30_000), uint32(0))
         );
-        bytes memory loads = bytes.concat(_forecast(0, 0), _forecast(7, 2));
-        bytes memory battery =
-            abi.encodePacked(uint16(4), uint8(1), uint16(3000), uint32(95 << 16 | 105), new bytes(20));
-        bytes memory needs = bytes.concat(_need(2, 1, 2200), _need(5, 2, 2200));
-        return bytes.concat(bytes.concat(head, counts, prices, groups), loads, needs, _forecast(1, 0), battery);
     }
 
-    function _forecast(uint16 lane, uint8 group) private pure returns (bytes memory) {
-        return abi.encodePacked(lane, group, uint16(0));
+    function _forecast(uint16 lane, uint8 group, uint8 intervals) private pure returns (bytes memory) {
+        return abi.encodePacked(lane, group, new bytes(2 * uint256(intervals)));
     }
 
     function _need(uint16 lane, uint8 group, uint16 max) private pure returns (bytes memory) {
-        return abi.encodePacked(lane, group, uint24(0x000101), max, new bytes(6), uint16(100));
+        return _needUntil(lane, group, 1, max, 0);
+    }
+
+    function _needUntil(uint16 lane, uint8 group, uint8 until, uint16 max, uint32 energyWh)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodePacked(lane, group, uint8(0), until, until, max, uint16(0), energyWh, uint16(100));
     }
 
     /// @dev Two needs, PV and battery over one interval.
@@ -135,7 +154,7 @@ abstract contract PlansTest is SiteTest {
     }
 
     /// @dev A series over one interval, and its padding: a price has 2^27 added.
-    function _zeroPrices() private pure returns (bytes memory series) {
+    function _zeroPrices() internal pure returns (bytes memory series) {
         series = new bytes(64);
         for (uint256 i; i < 16; ++i) {
             series[4 * i] = 0x08;
@@ -143,7 +162,15 @@ abstract contract PlansTest is SiteTest {
     }
 
     function _rules(PlanMode mode) internal view returns (PlanRules memory) {
-        return PlanRules(IScheduleVerifier(address(verifier)), mode, TOLERANCE, EPSILON, BOND);
+        return PlanRules({
+            verifier: IScheduleVerifier(address(verifier)),
+            mode: mode,
+            tolerance: TOLERANCE,
+            epsilon: EPSILON,
+            bond: BOND,
+            settlement: ISettlement(address(0)),
+            terms: 0
+        });
     }
 
     /// @dev The site's rules from the next interval on.

@@ -6,6 +6,11 @@ pragma solidity 0.8.36;
 library InputBytes {
     /// @dev Everything before the prices.
     uint256 internal constant HEADER = 29;
+    /// @dev In the header: penalty and surcharge, and the price of the peak.
+    uint256 internal constant PENALTY_AT = 12;
+    uint256 internal constant PEAK_AT = 20;
+    uint256 internal constant PEAK_PRICE_AT = 24;
+    uint256 internal constant FLAGS_AT = 28;
     /// @dev A number of a series of prices or limits.
     uint256 internal constant NUMBER = 4;
     /// @dev A group without its limits by interval.
@@ -18,4 +23,7 @@ library InputBytes {
     uint256 internal constant PLACE = 3;
     uint256 internal constant BATTERY = 29;
     uint256 internal constant NEED = 16;
+    /// @dev In a need: the members that refutations look at.
+    uint256 internal constant NEED_UNTIL_AT = 5;
+    uint256 internal constant NEED_ENERGY_AT = 10;
 }

@@ -31,8 +31,8 @@ library InputParts {
         parts.batteries = number(inputs, 7, 1);
         parts.needs = number(inputs, 8, 2);
         parts.rows = number(inputs, 10, 2);
-        parts.isPeakPriced = number(inputs, 24, 4) > 0;
-        parts.hasOneFeedInPrice = number(inputs, 28, 1) & 1 == 1;
+        parts.isPeakPriced = number(inputs, InputBytes.PEAK_PRICE_AT, 4) > 0;
+        parts.hasOneFeedInPrice = number(inputs, InputBytes.FLAGS_AT, 1) & 1 == 1;
         uint256 series = seriesBytes(parts.intervals);
         parts.feedInAt = InputBytes.HEADER + series;
         parts.groupsAt = parts.feedInAt + (parts.hasOneFeedInPrice ? InputBytes.NUMBER : series);
@@ -46,6 +46,20 @@ library InputParts {
             parts.loadsAt += rowBytes(inputs, parts.loadsAt, parts.intervals);
         }
         parts.needsAt = parts.loadsAt + loads * (InputBytes.PLACE + 2 * parts.intervals);
+    }
+
+    /// @notice What `PlanRules.terms` binds of the inputs.
+    /// @dev Rows whose bounds are by interval change from plan to plan: an owner binds those of one bound, which say themselves
+    /// where they end.
+    function termsHash(bytes calldata inputs) internal pure returns (bytes32) {
+        Parts memory parts = split(inputs);
+        return keccak256(
+            bytes.concat(
+                inputs[InputBytes.PENALTY_AT:InputBytes.PEAK_AT],
+                inputs[InputBytes.PEAK_PRICE_AT:InputBytes.FLAGS_AT],
+                inputs[parts.rowsAt:parts.loadsAt]
+            )
+        );
     }
 
     /// @notice Bytes of the row from `at`.

@@ -223,6 +223,36 @@ contract ScheduleVerifierSmallTest is Test {
 
     // What it refuses
 
+    /// Steering: whoever prices an interval above or below what its marginal power costs opens a gap of the whole money that
+    /// is mispriced, of what is imported (140 steps) or of what more could be (860). So within a tolerance of one cent nobody
+    /// can make the power of a plan worth more than a cent more or less by choosing multipliers.
+    function testFuzz_aSteeredPriceOpensAGapOfWhatItMisprices(uint256 by, bool down) public view {
+        Draft memory d = _draft();
+        // Below the feed-in price, 50 less, what could be exported would be mispriced too.
+        uint32 delta = uint32(bound(by, 0, down ? 50 : 99));
+        d.lambda = _series(BIAS + 200, down ? BIAS + 100 - delta : BIAS + 100 + delta, BIAS + 200, BIAS);
+        (int256 cost, int256 bound_,) = _verify(d);
+        assertEq(cost - bound_, 100 * int256(uint256(delta)) * (down ? int256(140) : int256(860)));
+    }
+
+    /// Where nothing is imported or fed, every price between feed-in and import is right, and none opens a gap: multipliers
+    /// are not unique, which is why a claim is capped.
+    function testFuzz_betweenFeedInAndImportAnyPriceIsRight(uint32 price) public view {
+        Draft memory d = _draft();
+        price = uint32(bound(price, 50, 300));
+        // The car, which is the only one to take more or less, draws nothing or all it can.
+        d.needs = _need(0, 1, 0x010303, 150, 0, 725);
+        d.loads = abi.encodePacked(uint16(1), uint8(0), _cells(20, 10, 10));
+        d.schedule = _schedule(_cells2(150, 140), _cells(20, 20, 20), _cells(0, 0, 0));
+        d.lambda = _prices(price, 100, 200);
+        (int256 cost, int256 bound_,) = _verify(d);
+        assertEq(cost - bound_, 0);
+    }
+
+    function _cells2(int16 a, int16 b) private pure returns (bytes memory) {
+        return abi.encodePacked(a, b);
+    }
+
     function test_header() public {
         bytes4 wrong = IScheduleVerifier.WrongHeader.selector;
         Draft memory d = _draft();

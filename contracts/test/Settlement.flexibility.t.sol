@@ -92,6 +92,26 @@ contract SettlementClaimFlexibilityTest is FlexibilityTest {
         _expectClaimRevert(moved, _tooMuch(uint64(moved.worth), most));
     }
 
+    /// Noisy meters can make a claim too large, never a settlement fail: what is refused changes no bill, and what is clipped to
+    /// the bounds is rewarded.
+    function test_claimFlexibility_clippedWhereMetersAreNoisy(uint32 activatedWh, uint64 displaced, int64 worth)
+        public
+    {
+        activatedWh = uint32(bound(activatedWh, ENERGY_WH + 1, type(uint32).max));
+        displaced = uint64(bound(displaced, ENERGY_WH * INTERVALS + 1, type(uint64).max));
+        worth = int64(bound(worth, 1, 10e6));
+        (bytes26 before,,) = settlement.placeAt(terms.evse, terms.place);
+        vm.prank(oracle);
+        vm.expectPartialRevert(ISettlement.TooMuchFlexibility.selector);
+        settlement.claimFlexibility(terms, bill, Flexibility(activatedWh, displaced, worth));
+        (bytes26 kept,, SessionState state) = settlement.placeAt(terms.evse, terms.place);
+        assertEq(kept, before, "bill");
+        assertEq(uint256(state), uint256(SessionState.Settled), "settled");
+
+        _claim(Flexibility(ENERGY_WH, uint64(ENERGY_WH * INTERVALS), worth));
+        assertEq(bill.reward, uint64(worth) * uint256(REWARD_BPS) / 10_000, "reward");
+    }
+
     function test_boundary_allBoundsAreReached() public {
         uint64 most = uint64(uint256(ENERGY_WH) * REWARD_CAP / 1000);
         _claim(Flexibility(ENERGY_WH, uint64(ENERGY_WH * INTERVALS), int64(most)));

@@ -152,6 +152,17 @@ contract PlansPostTest is PlansTest {
         assertEq(uint256(dispatch.stateOf(SITE, NEXT)), uint256(IntervalState.Dispatched));
     }
 
+    function testFuzz_everyReasonUpToTheMostIsCounted(bytes calldata reason) public {
+        uint256 most = plans.MAX_REASON();
+        bool allowed = reason.length <= most;
+        if (!allowed) {
+            vm.expectRevert(abi.encodeWithSelector(IPlans.ReasonTooLong.selector, reason.length, most));
+        }
+        vm.prank(oracle);
+        plans.postUncertified(SITE, NEXT, _lanes(), string(reason));
+        assertEq(plans.uncertifiedOf(SITE), allowed ? 1 : 0);
+    }
+
     function test_revert_ReasonTooLong() public {
         uint256 most = plans.MAX_REASON();
         vm.prank(oracle);
@@ -420,6 +431,51 @@ contract PlansClaimedTest is PlansTest {
         plans.challenge(plan, _certificate());
     }
 
+    /// At any time either who challenges takes the bond or who posted gets it back, never both.
+    function testFuzz_theDayDecidesWhoseTheBondIs(uint256 time) public {
+        Plan memory plan = _claimed();
+        verifier.refuse();
+        time = bound(time, block.timestamp, _until(NEXT) + 7 days);
+        bool isOver = time >= _until(NEXT);
+        vm.warp(time);
+        if (isOver) vm.expectPartialRevert(IPlans.ChallengeTooLate.selector);
+        else vm.expectPartialRevert(IPlans.ChallengeWindowOpen.selector);
+        if (isOver) plans.challenge(plan, _certificate());
+        else plans.release(plan);
+
+        vm.prank(challenger);
+        if (isOver) plans.release(plan);
+        else plans.challenge(plan, _certificate());
+        assertEq(plans.isCertified(SITE, NEXT, NEXT), isOver);
+        assertEq(plans.stakeOf(oracle), isOver ? BOND : 0);
+        assertEq(plans.stakeOf(challenger), isOver ? 0 : BOND / 2);
+    }
+
+    /// Whatever is claimed, a challenge decides by what the verifier says.
+    function testFuzz_aClaimHoldsExactlyIfTheVerifierSaysTheSame(int64 cost, int64 bound_, bytes32 column) public {
+        Plan memory plan = _claimed();
+        (int256 verified, int256 proven) = (COST + cost % 2, COST + bound_ % 2);
+        bytes32 first = uint256(column) % 2 == 0 ? column : keccak256(_lanes());
+        verifier.set(verified, proven, first);
+        bool holds = verified == COST && proven == COST && first == keccak256(_lanes());
+        if (holds) vm.expectRevert(abi.encodeWithSelector(IPlans.CertificateHolds.selector, SITE, NEXT));
+        vm.prank(challenger);
+        plans.challenge(plan, _certificate());
+        assertEq(plans.isStaked(SITE, NEXT), holds);
+    }
+
+    function testFuzz_aClaimedGapIsWithinTheTolerance(uint64 gap) public {
+        _setMode(PlanMode.Optimistic);
+        _fund(oracle, BOND);
+        bool allowed = int256(uint256(gap)) <= UNITS * int256(uint256(TOLERANCE));
+        if (!allowed) {
+            vm.expectRevert(abi.encodeWithSelector(IPlans.GapTooLarge.selector, SITE, NEXT, gap, TOLERANCE));
+        }
+        vm.prank(oracle);
+        plans.postClaimed(SITE, NEXT, _certificate(), _lanes(), COST, COST - int256(uint256(gap)));
+        assertEq(plans.isStaked(SITE, NEXT), allowed);
+    }
+
     function test_revert_WrongCertificate() public {
         Plan memory plan = _claimed();
         verifier.refuse();
@@ -520,6 +576,19 @@ contract PlansImprovedTest is PlansTest {
         assertEq(plans.stakeOf(challenger), BOND / 2);
         assertFalse(plans.isCertified(SITE, NEXT, NEXT));
         assertFalse(plans.isStaked(SITE, NEXT));
+    }
+
+    function testFuzz_onlyMoreThanEpsilonIsBetter(uint64 by) public {
+        Plan memory plan = _improvable();
+        int256 cost = COST - int256(uint256(by));
+        int256 most = COST - UNITS * int256(uint256(EPSILON));
+        verifier.set(cost, 0, 0);
+        if (cost >= most) {
+            vm.expectRevert(abi.encodeWithSelector(IPlans.NotCheaper.selector, SITE, NEXT, cost, most));
+        }
+        vm.prank(challenger);
+        plans.improve(plan, _better());
+        assertEq(plans.isCertified(SITE, NEXT, NEXT), cost >= most);
     }
 
     function test_revert_NotCheaper_byEpsilonItself() public {

@@ -22,6 +22,8 @@ library SiteInputs {
     /// @dev What is read next, and what it is held against.
     struct Cursor {
         bytes packed;
+        /// @dev Place in memory of the lanes' kinds and ratings: they are read often.
+        uint256 kinds;
         uint256 next;
         uint256 intervals;
         uint256 groups;
@@ -42,6 +44,11 @@ library SiteInputs {
             }
             uint256 word = _load(index);
             cursor.packed = packed;
+            uint256 kinds = Layout.kindsAt(packed);
+            assembly ("memory-safe") {
+                kinds := add(add(packed, 32), kinds)
+            }
+            cursor.kinds = kinds;
             cursor.intervals = uint8(word >> 240);
             cursor.lanes = uint16(word >> 224);
             cursor.groups = uint8(word >> 216);
@@ -136,12 +143,11 @@ library SiteInputs {
                 kind == AssetKind.BaseLoad ? SitePart.BaseLoad : kind == AssetKind.Pv ? SitePart.Pv : SitePart.Battery;
             uint256 i;
             for (uint256 lane; lane < cursor.lanes; ++lane) {
-                if (Layout.kindOf(cursor.packed, lane) != kind) continue;
-                uint256 ratedW = Layout.ratedWOf(cursor.packed, lane);
-                if (ratedW == 0) continue;
+                (AssetKind found, uint256 rated) = _laneAt(cursor, lane);
+                if (found != kind || rated == 0) continue;
                 uint256 word = _load(cursor.next);
                 if (i == count || word >> 240 != lane || !_isIn(cursor, word)) return (part, i);
-                if (kind == AssetKind.Battery && uint16(word >> 216) > ratedW / Layout.UNIT_W) return (part, i);
+                if (kind == AssetKind.Battery && uint16(word >> 216) > rated) return (part, i);
                 cursor.next += size;
                 ++i;
             }
@@ -158,13 +164,22 @@ library SiteInputs {
                 cursor.next += InputBytes.NEED;
                 uint256 lane = word >> 240;
                 if (lane < free || lane >= cursor.lanes || !_isIn(cursor, word)) return (SitePart.Need, i);
-                if (Layout.kindOf(cursor.packed, lane) != AssetKind.Evse) return (SitePart.Need, i);
-                if (uint16(word >> 192) > Layout.ratedWOf(cursor.packed, lane) / Layout.UNIT_W) {
-                    return (SitePart.Need, i);
-                }
+                (AssetKind found, uint256 rated) = _laneAt(cursor, lane);
+                if (found != AssetKind.Evse || uint16(word >> 192) > rated) return (SitePart.Need, i);
                 free = lane + 1;
             }
             return (SitePart.None, 0);
+        }
+    }
+
+    /// @dev Kind and rating, in steps, of a lane that there is.
+    function _laneAt(Cursor memory cursor, uint256 lane) private pure returns (AssetKind kind, uint256 rated) {
+        unchecked {
+            uint256 entry = cursor.kinds + Layout.LANE_BYTES * lane;
+            assembly ("memory-safe") {
+                entry := shr(224, mload(entry))
+            }
+            return (AssetKind(entry >> 24), uint16(entry));
         }
     }
 

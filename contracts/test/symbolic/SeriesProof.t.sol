@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import {InputParts} from "../../src/libraries/InputParts.sol";
 import {Series} from "../../src/libraries/Series.sol";
 import {Test} from "../SiteTest.sol";
 
@@ -47,6 +48,24 @@ contract SeriesProof is Test {
             assert(inRange == (alpha < 1 << 28 && sum >= 0 && sum < 1 << 28));
             if (inRange) assert(word == others | _lane(sum, lane));
         }
+    }
+
+    /// @dev What refutations read of a series, and sum to the prices that drivers' leaves commit to, is what the verifier reads.
+    function check_bothReadersOfASeriesReadTheSame(uint256[4] memory words) external view {
+        bytes memory series = abi.encodePacked(words);
+        for (uint256 t; t < 32; ++t) {
+            (uint256 one, uint256 other) = this.read(series, t);
+            assert(one == other);
+            assert(one == uint32(words[t % 2 * 2 + t / 16] >> (224 - 32 * (t / 2 % 8))));
+        }
+    }
+
+    function read(bytes calldata series, uint256 t) external pure returns (uint256 one, uint256 other) {
+        uint256 place;
+        assembly ("memory-safe") {
+            place := series.offset
+        }
+        return (Series.number(place, 64, t), InputParts.numberAt(series, 0, 32, t));
     }
 
     function addPrices(uint256 parent, bytes calldata alpha) external pure returns (bool inRange, uint256 word) {

@@ -50,7 +50,7 @@ pub struct Problem {
     /// What a kWh of unmet need costs the plan: above every price, so that energy is left out only where it cannot be given.
     pub shortfall_penalty: MicroPerKwh,
     /// What a kWh costs the plan beyond its price where it is planned at or after [`Need::likely_until`], when its car may
-    /// have gone: the price of waiting. No money and in no node price. From 0; with the dearest price below the penalty, or
+    /// have gone or take less: the price of waiting. No money and in no node price. From 0; with the dearest price below the penalty, or
     /// energy is left out for it.
     #[serde(default)]
     pub risk_price: MicroPerKwh,
@@ -169,8 +169,8 @@ pub struct Need {
     pub from: usize,
     /// First interval in which it may not any more (exclusive; at most the horizon).
     pub until: usize,
-    /// First interval in which the car may well have gone before it said: a low quantile of its departure
-    /// ([`crate::forecast`]). Energy from then on costs [`Problem::risk_price`] more, and a scarce limit serves by this end.
+    /// First interval in which the car may well have gone before it said, or would take the rest too slowly: a low quantile
+    /// of its departure, or the time that the taper costs before its end ([`crate::forecast`]). Energy from then on costs [`Problem::risk_price`] more, and a scarce limit serves by this end.
     /// `None`, or at or after `until`: its word is taken.
     #[serde(default)]
     pub likely_until: Option<usize>,

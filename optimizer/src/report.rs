@@ -155,7 +155,7 @@ pub struct SessionReport {
     pub energy_wh: WattHours,
     /// Metered energy.
     pub delivered_wh: WattHours,
-    /// Declared energy that was not delivered; zero where the car itself took less than it was given at last.
+    /// Declared energy that was not delivered; zero where the car took nothing any more of what it was given.
     pub shortfall_wh: WattHours,
     /// Metered energy by interval, from `first_interval` on.
     pub energy_by_interval_wh: Vec<WattHours>,

@@ -28,6 +28,12 @@ impl Signals {
         self.import_price.is_empty()
     }
 
+    /// The largest magnitude of a price; zero where there is no interval.
+    pub fn dearest(&self) -> MicroPerKwh {
+        let prices = self.import_price.iter().chain(&self.feed_in_price);
+        MicroPerKwh(prices.map(|price| price.0.abs()).max().unwrap_or_default())
+    }
+
     /// Index of `interval`; past the end the last day repeats, so that a plan made in the evening sees a next day.
     /// `None` before the first interval, or where there is none.
     pub fn index(&self, interval: Interval) -> Option<usize> {

@@ -27,6 +27,8 @@ struct Bench {
     evse: String,
     lane: usize,
     first: Interval,
+    stay_s: i64,
+    car_w: Watts,
 }
 
 impl Bench {
@@ -35,10 +37,14 @@ impl Bench {
     }
 
     fn with_history(history: Option<Vec<PastSession>>) -> Self {
+        Self::with(history, 8 * 3600, Watts(11_000))
+    }
+
+    fn with(history: Option<Vec<PastSession>>, stay_s: i64, car_w: Watts) -> Self {
         let scenario = Scenario { history, ..quickstart() };
         let (lane, asset, _) = scenario.sites[0].evses().next().unwrap();
         let (evse, first) = (asset.id.clone(), scenario.signals.first);
-        let mut bench = Self { controller: Controller::new(scenario), evse, lane, first };
+        let mut bench = Self { controller: Controller::new(scenario), evse, lane, first, stay_s, car_w };
         bench.plug(SESSION, 60, 0, 1);
         bench
     }
@@ -49,8 +55,8 @@ impl Bench {
             driver: "driver".to_owned(),
             evse: self.evse.clone(),
             energy_wh: WattHours(20_000),
-            departure: UnixTime(self.first.start().0 + second - 60 + 8 * 3600),
-            max_w: Watts(11_000),
+            departure: UnixTime(self.first.start().0 + second - 60 + self.stay_s),
+            max_w: self.car_w,
             price: MicroPerKwh(300_000),
         };
         assert!(self.controller.handle(Event::Requested(asked)).is_empty());
@@ -87,6 +93,12 @@ impl Bench {
         self.controller.handle(Event::Ended { interval: self.second() });
         self.controller.report().sites[0].plans[1].clone()
     }
+}
+
+/// The problem that a cut asks to solve, whatever else it asks for.
+fn asked_to_solve(actions: Vec<Action>) -> Problem {
+    let problem = |action| if let Action::Solve { problem, .. } = action { Some(*problem) } else { None };
+    actions.into_iter().find_map(problem).unwrap()
 }
 
 fn posted(actions: &[Action]) -> Vec<Watts> {
@@ -211,7 +223,7 @@ fn words_are_taken_unless_there_is_a_history() {
         let problem = Bench::with_history(history).cut();
         (problem.needs[0].likely_until, problem.needs[0].until, problem.risk_price.0 > 0)
     };
-    assert_eq!(likely(None), (None, 31, false));
+    assert_eq!(likely(None), (Some(18), 31, true), "the word, but for the time that the taper costs");
     assert_eq!(likely(Some(Vec::new())), (Some(11), 31, true), "the prior: 401 per mille of eight hours");
     let known: Vec<_> = (1..30).map(|days| past(&Bench::new(), days, 3_600)).collect();
     assert_eq!(likely(Some(known.clone())), (Some(3), 31, true));
@@ -221,18 +233,50 @@ fn words_are_taken_unless_there_is_a_history() {
 
 #[test]
 fn a_session_of_the_day_teaches_where_there_is_a_history() {
-    for (history, expected) in [(None, None), (Some(Vec::new()), Some(1))] {
+    for (history, expected) in [(None, Some(18)), (Some(Vec::new()), Some(1))] {
         let mut bench = Bench::with_history(history);
         bench.cut();
         let reading = bench.reading(1_750, 2_600, 3, Context::End);
         bench.controller.handle(Event::Unplugged { session: SESSION.to_owned(), reading });
         bench.plug("0x02", 1_760, 2_600, 4);
         let actions = bench.controller.handle(Event::Cut { interval: bench.first.plus(2) });
-        let problem = actions.iter().find_map(|action| match action {
-            Action::Solve { problem, .. } => Some(problem),
-            _ => None,
-        });
-        let needs: Vec<_> = problem.unwrap().needs.iter().map(|need| need.likely_until).collect();
+        let needs: Vec<_> = asked_to_solve(actions).needs.iter().map(|need| need.likely_until).collect();
         assert_eq!(needs, [expected], "the one before stayed for half an hour");
     }
+}
+
+#[test]
+fn a_car_is_planned_with_what_it_takes_now() {
+    let mut bench = Bench::new();
+    let problem = bench.cut();
+    let interval = bench.second();
+    let schedule = solve::fallback(&problem, "a test");
+    bench.controller.handle(Event::Solved { site: 0, interval, schedule: Box::new(schedule) });
+    bench.controller.handle(Event::Posted { site: 0, interval });
+    bench.controller.handle(Event::Ended { interval: bench.first });
+    // 2,567 Wh were to flow in these 14 minutes: the car is near full.
+    let metered = bench.reading(1_740, 1_400, 2, Context::Interval);
+    bench.controller.handle(Event::Metered(metered));
+    let need = asked_to_solve(bench.controller.handle(Event::Cut { interval: bench.first.plus(2) })).needs.remove(0);
+    assert_eq!(need.max_w, Watts(6_900), "6 kW, and some more");
+    assert_eq!(need.energy_wh, WattHours(18_500), "in the last minute it takes no more than before");
+    assert!(need.likely_until.unwrap() < 18, "it is slower than was expected");
+}
+
+#[test]
+fn who_is_about_to_leave_is_believed_and_who_stays_gets_what_is_left() {
+    let mut bench = Bench::with(None, 1_800, Watts(11_000));
+    assert_eq!(bench.cut().needs[0].until, 1);
+    let needs = |bench: &mut Bench, k| {
+        asked_to_solve(bench.controller.handle(Event::Cut { interval: bench.first.plus(k) })).needs
+    };
+    assert!(needs(&mut bench, 2).is_empty(), "it leaves as this interval begins");
+    assert_eq!(needs(&mut bench, 3)[0].until, 1);
+}
+
+#[test]
+fn an_evse_is_given_what_it_can_hold_also_for_a_smaller_car() {
+    // Six amperes in three phases are 4,140 W; a car with one phase takes less of them.
+    let need = Bench::with(None, 8 * 3600, Watts(3_680)).cut().needs.remove(0);
+    assert_eq!((need.min_w, need.max_w), (Watts(4_140), Watts(4_140)));
 }

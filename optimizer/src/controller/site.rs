@@ -1,21 +1,24 @@
 //! A site as the controller knows it: registers, batteries, plans, and what was driven.
 
+use super::CUT_S;
 use super::event::Evidence;
 use super::stay::Stay;
 use crate::device::Reading;
 use crate::forecast::habit::Habits;
+use crate::forecast::taper;
 use crate::problem::{Forecast, GroupLimit, Need, Problem, Storage};
 use crate::report::{PlanNote, violations};
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, Status};
 use crate::signals::Signals;
 use crate::site::{AssetKind, Battery, Site};
-use crate::units::{HORIZON, Interval, MicroPerKwh, UnixTime, WattHours, Watts};
+use crate::units::{HORIZON, INTERVAL_S, Interval, MicroPerKwh, UnixTime, WattHours, Watts};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
-/// An unmet kWh costs a plan this much (1 credit) above twice the dearest price of the horizon: energy is left out only
-/// where it cannot be given, also when it has to pass a battery first.
+/// An unmet kWh costs a plan this much (1 credit) above twice the dearest price of the scenario: energy is left out only
+/// where it cannot be given, also when it has to pass a battery first. Of the scenario and not of the horizon, so that it is
+/// one number that a site can commit to.
 const PENALTY_ABOVE_PRICES: i64 = 1_000_000;
 /// A kWh kept in the battery is valued at this share (per cent) of the mean price: less than it saves on an average
 /// evening after losses, so that it is used where prices are dear, and not emptied at the end of every horizon.
@@ -23,9 +26,10 @@ const END_VALUE_PERCENT: i64 = 85;
 
 /// A car may have gone from this quantile of its departure on: one of ten leaves before it.
 const LIKELY_PER_MILLE: i64 = 100;
-/// What a kWh after that is dearer by: the risk times what an unmet kWh costs a plan above prices. Measured on days of a
-/// garage ([`crate::forecast`]): where a day's prices differ by less than this, those who leave early get half of what they
-/// missed; where they differ by more, the cheap hours are worth the risk.
+/// What a kWh is dearer by that a plan leaves for when the car may have gone, or would take it too slowly: the risk times
+/// what an unmet kWh costs a plan above prices. Measured on days of a garage ([`crate::forecast`]): where a day's prices
+/// differ by less than this, those who leave early get half of what they missed; where they differ by more, the cheap hours
+/// are worth the risk. Twice as much served no more cars of the built-in scenarios.
 const RISK_PRICE: MicroPerKwh = MicroPerKwh(PENALTY_ABOVE_PRICES * LIKELY_PER_MILLE / 1000);
 
 #[derive(Debug, Clone, Default)]
@@ -84,6 +88,7 @@ pub(super) struct SiteState {
     pub(super) records: Vec<Record>,
     /// `None`: drivers' words are taken.
     habits: Option<Habits>,
+    shortfall_penalty: MicroPerKwh,
 }
 
 impl SiteState {
@@ -93,6 +98,7 @@ impl SiteState {
         let zone = site.time_zone.parse().unwrap_or(Tz::UTC);
         let past = scenario.history.as_ref().map(|past| past.iter().filter(|past| past.site == site.id));
         Self {
+            shortfall_penalty: MicroPerKwh(2 * signals.dearest().0 + PENALTY_ABOVE_PRICES),
             habits: past.map(|past| Habits::learn(zone, past)),
             lane_of: site.assets.iter().enumerate().map(|(lane, a)| (a.id.clone(), lane)).collect(),
             registers: site.assets.iter().map(|_| Register { time: start, ..Register::default() }).collect(),
@@ -113,11 +119,18 @@ impl SiteState {
         }
     }
 
-    /// First interval, counted from `interval`, in which the car may well have gone, where that is before `until`.
-    fn likely_until(&self, interval: Interval, stay: &Stay, until: usize) -> Option<usize> {
-        let departure = self.habits.as_ref()?.departure(stay.begun()?, interval.start(), LIKELY_PER_MILLE)?;
-        let likely = Interval::containing(departure).offset_from(interval)?.max(1);
-        (likely < until).then_some(likely)
+    /// First interval, counted from `interval`, from which on a plan should not count on giving `need` more, where that is
+    /// before its end: the car may well have gone, or would take the rest of it too slowly.
+    fn likely_until(&self, interval: Interval, stay: &Stay, takes_w: Option<Watts>, need: &Need) -> Option<usize> {
+        let departure = |habits: &Habits| habits.departure(stay.begun()?, interval.start(), LIKELY_PER_MILLE);
+        let departure = self.habits.as_ref().and_then(departure);
+        let gone = departure.and_then(|time| Some(Interval::containing(time).offset_from(interval)?.max(1)));
+        let late = taper::delay_intervals(need.energy_wh, need.max_w, stay.asked.max_w, takes_w);
+        // Where time is short it charges without a pause.
+        let at_once = need.energy_wh.0 * 3600 / (need.max_w.0 * INTERVAL_S);
+        let slow = need.until.saturating_sub(late).max(usize::try_from(at_once).unwrap_or(usize::MAX)).max(1);
+        let likely = gone.map_or(slow, |gone| gone.min(slow));
+        (likely < need.until).then_some(likely)
     }
 
     /// A reading that is not newer than the last (a repeated message) changes nothing.
@@ -195,12 +208,16 @@ impl SiteState {
         self.site.assets[stay.lane].rated_w.min(stay.asked.max_w).floor_to_step()
     }
 
-    /// Energy that flows from the newest reading until `until` if the device does as it was told: facts are cut before
-    /// the running interval ends. Rounds down.
-    fn projected_wh(&self, lane: usize, until: UnixTime) -> WattHours {
-        let from = self.registers[lane].time;
-        let power = self.setpoint(lane, Interval::containing(from));
-        WattHours((power.0 * (until.0 - from.0).max(0)).div_euclid(3600))
+    /// Energy that flows from the newest reading until `until` at `power`: facts are cut before the running interval ends.
+    /// Rounds down.
+    fn projected_wh(&self, lane: usize, power: Watts, until: UnixTime) -> WattHours {
+        WattHours((power.0 * (until.0 - self.registers[lane].time.0).max(0)).div_euclid(3600))
+    }
+
+    /// Setpoint of a lane at its newest reading, and the interval of that.
+    fn ordered(&self, lane: usize) -> (Interval, Watts) {
+        let interval = Interval::containing(self.registers[lane].time);
+        (interval, self.setpoint(lane, interval))
     }
 
     pub(super) fn needs<'a>(&self, interval: Interval, stays: impl Iterator<Item = &'a Stay>) -> Vec<Need> {
@@ -212,26 +229,32 @@ impl SiteState {
 
     fn need(&self, interval: Interval, stay: &Stay) -> Option<Need> {
         let AssetKind::Evse(evse) = &self.site.assets[stay.lane].kind else { return None };
-        let delivered = self.register(stay.lane) - stay.start_wh() + self.projected_wh(stay.lane, interval.start());
-        let energy_wh = stay.asked.energy_wh - delivered;
-        let max_w = stay.expected_max_w(self.max_w(stay), evse.min_w);
-        // A car still there after its departure gets what can be had now.
-        let until = Interval::containing(stay.asked.departure).offset_from(interval).unwrap_or(0).clamp(1, HORIZON);
-        (energy_wh > WattHours::ZERO && max_w > Watts::ZERO).then(|| Need {
+        let (start, departure) = (interval.start(), stay.asked.departure);
+        // Who is about to leave as declared is believed. A car still there after that gets what can be had now.
+        if departure <= start && departure.0 > start.0 - CUT_S {
+            return None;
+        }
+        let until = Interval::containing(departure).offset_from(interval).unwrap_or(0).clamp(1, HORIZON);
+        let (register, (running, ordered)) = (&self.registers[stay.lane], self.ordered(stay.lane));
+        let takes_w = stay.takes_w(running, register.import_wh, ordered, register.time.0 - running.start().0);
+        let flowing = takes_w.map_or(ordered, |takes_w| takes_w.min(ordered));
+        let delivered = register.import_wh - stay.start_wh() + self.projected_wh(stay.lane, flowing, start);
+        let need = Need {
             session: stay.asked.session.clone(),
             lane: stay.lane,
             group: self.site.assets[stay.lane].group,
             from: 0,
             until,
-            likely_until: self.likely_until(interval, stay, until),
-            max_w,
-            min_w: evse.min_w.min(max_w),
-            energy_wh,
+            max_w: Stay::expected_max_w(takes_w, self.max_w(stay), evse.min_w),
+            min_w: evse.min_w,
+            energy_wh: stay.asked.energy_wh - delivered,
             car_w: stay.asked.max_w,
             running_w: self.running(stay.lane, interval),
             fixed: self.fixed(stay.lane, interval),
             ..Need::default()
-        })
+        };
+        let wants = need.energy_wh > WattHours::ZERO && takes_w != Some(Watts::ZERO) && need.max_w > Watts::ZERO;
+        wants.then(|| Need { likely_until: self.likely_until(interval, stay, takes_w, &need), ..need })
     }
 
     /// What the plan before gives a lane from `first` on.
@@ -255,7 +278,6 @@ impl SiteState {
         let prices = |series: &[MicroPerKwh]| indices.iter().map(|&i| series[i]).collect::<Vec<_>>();
         let import_price = prices(&signals.import_price);
         let feed_in_price = prices(&signals.feed_in_price);
-        let dearest = import_price.iter().chain(&feed_in_price).map(|p| p.0.abs()).max().unwrap_or_default();
         let mean = import_price.iter().map(|p| p.0).sum::<i64>() / i64::try_from(horizon).unwrap_or(1);
         let forecasts = |wanted: &AssetKind| {
             let of_kind = |(lane, asset): (usize, &crate::site::Asset)| {
@@ -277,8 +299,8 @@ impl SiteState {
             base_loads: forecasts(&AssetKind::BaseLoad),
             import_price,
             feed_in_price,
-            shortfall_penalty: MicroPerKwh(2 * dearest + PENALTY_ABOVE_PRICES),
-            risk_price: if self.habits.is_some() { RISK_PRICE } else { MicroPerKwh::ZERO },
+            shortfall_penalty: self.shortfall_penalty,
+            risk_price: RISK_PRICE,
             ..Problem::default()
         }
     }
@@ -296,7 +318,7 @@ impl SiteState {
             group: asset.group,
             max_w: asset.rated_w,
             capacity_wh: battery.capacity_wh,
-            content_wh: self.content_wh(lane, battery, self.projected_wh(lane, first.start())),
+            content_wh: self.content_wh(lane, battery, self.projected_wh(lane, self.ordered(lane).1, first.start())),
             charge_percent: battery.charge_percent,
             discharge_percent: battery.discharge_percent,
             end_value,

@@ -15,8 +15,9 @@ const WORTH_CAP: MicroPerKwh = MicroPerKwh(1_000_000);
 
 /// Below this share (per cent) of its setpoint a car takes clearly less: meters and chargers are within a few per cent.
 const CLEARLY_LESS_PERCENT: i64 = 90;
-/// A tapering car is planned with this share (per cent) of what it last took.
-const HEADROOM_PERCENT: i64 = 120;
+/// A car that takes less than it is given is planned with this share (per cent) of what it last took: so much that one
+/// that takes the same again still takes clearly less, and so little that others get what it leaves.
+const HEADROOM_PERCENT: i64 = 115;
 
 #[derive(Debug, Clone)]
 pub(super) struct Stay {
@@ -188,23 +189,35 @@ impl Stay {
         }
     }
 
-    /// Counts energy of `interval`, of which `seconds` have passed, and learns what the car takes. The first, partial
-    /// interval tells nothing, for it has no setpoint.
+    /// Counts energy of `interval`, of which `seconds` have passed, and learns what the car takes.
     fn observe(&mut self, interval: Interval, register: WattHours, setpoint: Watts, seconds: i64) {
-        let taken = register - self.counted_wh;
+        self.takes_w = self.takes_w(interval, register, setpoint, seconds);
         self.count(interval, register);
-        let ordered = WattHours(setpoint.0 * seconds / 3600);
-        if interval > self.first() && ordered > WattHours::ZERO {
-            let less = (taken.0 + 1) * 100 < ordered.0 * CLEARLY_LESS_PERCENT;
-            self.takes_w = less.then(|| Watts(taken.0 * 3600 / seconds.max(1)));
-        }
     }
 
-    /// Most power to plan for: what it took when it took less than it could have, and some more, so that a car that
-    /// takes more again is noticed.
-    pub(super) fn expected_max_w(&self, most: Watts, least: Watts) -> Watts {
-        let expected = self.takes_w.map_or(most, |w| Watts(w.0 * HEADROOM_PERCENT / 100).ceil_to_step());
-        expected.max(least).min(most)
+    /// What the car takes, where that is clearly less than its setpoint, by a register `seconds` into `interval`. The
+    /// first, partial interval tells nothing, for it has no setpoint; neither does one in which nothing was ordered.
+    pub(super) fn takes_w(
+        &self,
+        interval: Interval,
+        register: WattHours,
+        setpoint: Watts,
+        seconds: i64,
+    ) -> Option<Watts> {
+        let taken = register - self.counted_wh;
+        let ordered = WattHours(setpoint.0 * seconds / 3600);
+        if interval <= self.first() || ordered == WattHours::ZERO {
+            return self.takes_w;
+        }
+        let less = (taken.0 + 1) * 100 < ordered.0 * CLEARLY_LESS_PERCENT;
+        less.then(|| Watts(taken.0 * 3600 / seconds.max(1)))
+    }
+
+    /// Most power to plan for: what it `takes_w` where that is less than it could have, and some more, so that a car that
+    /// takes more again is noticed. At least what the EVSE can hold.
+    pub(super) fn expected_max_w(takes_w: Option<Watts>, most: Watts, least: Watts) -> Watts {
+        let expected = takes_w.map_or(most, |w| Watts(w.0 * HEADROOM_PERCENT / 100).ceil_to_step());
+        expected.min(most).max(least)
     }
 
     /// Measures what was moved off the baseline, over the whole intervals of the stay: in the first, partial one no plan
@@ -243,7 +256,11 @@ impl Stay {
             unplugged: self.stop.as_ref().map(|r| r.time),
             energy_wh: self.asked.energy_wh,
             delivered_wh,
-            shortfall_wh: if self.takes_w.is_some() { WattHours::ZERO } else { missing.max(WattHours::ZERO) },
+            shortfall_wh: if self.takes_w == Some(Watts::ZERO) {
+                WattHours::ZERO
+            } else {
+                missing.max(WattHours::ZERO)
+            },
             energy_by_interval_wh: self.energy_wh.clone(),
             first_interval: self.first(),
             // Aligned with the metered series, whose first, partial interval has no baseline.

@@ -6,6 +6,7 @@
 //! sessions that are over ─ habit ──► when a car that is here may go, and what it will take
 //!                        ─ arrivals ► power that cars to come will want
 //! metered power          ─ power ──► base load and sun of the next day, as a fan of what it may be
+//! need and what it takes ─ taper ───► how long the rest of it will take
 //! forecast and outcome   ─ score ──► how good that was
 //! ```
 
@@ -13,6 +14,7 @@ pub mod arrivals;
 pub mod habit;
 pub mod power;
 pub mod score;
+pub mod taper;
 
 use crate::units::UnixTime;
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, TimeZone, Timelike, Weekday};

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// The linear program's optimum, rounded.
     Optimal,
-    /// The best that a search over directions had found when its time was over, rounded.
+    /// The best of what had been found when the time was over, rounded: not all directions of grid connection and
+    /// batteries were tried to the end.
     TimeLimit,
     /// Least laxity first inside the limits, because the solver failed or was late.
     Fallback {

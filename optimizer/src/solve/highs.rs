@@ -225,6 +225,12 @@ impl Solver {
         unsafe { sys::Highs_zeroAllClocks(self.highs) };
     }
 
+    /// Seconds for which it has run since its clock was started.
+    pub(super) fn clock_s(&mut self) -> f64 {
+        // SAFETY: an instance that is alive.
+        unsafe { sys::Highs_getRunTime(self.highs) }
+    }
+
     pub(super) fn run(&mut self) -> Ended {
         // SAFETY: an instance that is alive.
         let status = unsafe { sys::Highs_run(self.highs) };

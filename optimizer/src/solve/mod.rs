@@ -34,18 +34,20 @@
 mod highs;
 mod model;
 mod round;
+mod ways;
 
 use crate::amounts::{energy, priority, risk_price};
 use crate::draft::Draft;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::schedule::{Multipliers, Schedule, Status};
-use crate::units::{INTERVAL_S, MicroPerKwh, Watts};
+use crate::units::{INTERVAL_S, MicroPerKwh};
 use crate::validate::validate;
 use highs::{BASIC, Ended, Solver, UNKNOWN, Values};
 use model::{CONTENT_PER_QUANTUM, Kind, Model, Pair, key, peak_price, reserved, weight};
 use rayon::prelude::*;
 use std::ffi::c_int;
+use ways::Ways;
 
 pub use crate::fallback::{fallback, uncontrolled};
 
@@ -63,13 +65,10 @@ const FIXED_WEIGHT: f64 = 10.0;
 const WHOLE: f64 = 1e-6;
 /// A search over directions may stop this close to the best: as a share of what all energy would cost at the highest price.
 const SEARCH_GAP: f64 = 1e-4;
-/// Most intervals whose direction is searched. Half a day of them took 0.1 to 3 s for 10 to 100 cars, mostly before the
-/// first branch; starting from three guesses took a tenth of that and found the same cost within 0.05 %.
-const SEARCH_MAX: usize = 8;
 /// A search over directions may stop after so many nodes: a count, and not a time, so that it ends the same everywhere.
 const SEARCH_NODES: i32 = 200;
-/// Most runs of the solver from one start; two or three are enough wherever one is not.
-const ROUNDS: usize = 6;
+/// A search over directions may take this share of the time that is left.
+const SEARCH_SHARE: f64 = 0.5;
 /// Most times that broken rows are added; what is still broken then, rounding cuts away.
 const CUT_ROUNDS: usize = 30;
 /// A row counts as broken beyond this, in steps of its largest coefficient.
@@ -93,8 +92,10 @@ pub enum SolveError {
 }
 
 /// Plans `problem` to the optimum of its linear program, rounded to 10 W inside all limits. One thread, and the same
-/// problem gives the same schedule. `time_limit_ms` holds for each program: one; a few where prices are below zero or
-/// below the feed-in price, and there the optimum is that of the directions chosen for grid connection and batteries.
+/// problem gives the same schedule. `time_limit_ms` holds for all its programs together: one; a few where prices are below
+/// zero or below the feed-in price, and there the optimum is that of the directions chosen for grid connection and
+/// batteries. Where only some of them end in time their best counts, and its status says so; where none does there is no
+/// plan.
 ///
 /// In the first interval no car is given a power that its EVSE cannot hold (but for setpoints that somebody else has
 /// posted): it gets the next one above or below. A car with less than one interval at the next power to go may get that
@@ -199,7 +200,8 @@ impl Planner {
             return Ok((schedule, Multipliers::default()));
         }
         self.iterations = 0;
-        let answer = self.optimise(problem, &network, time_limit_ms)?;
+        self.solver.start_clock();
+        let answer = ways::best(problem, &mut |ways| self.run(problem, &network, ways, time_limit_ms))?;
         Ok((round::round(problem, &network, &answer), answer.multipliers))
     }
 
@@ -209,40 +211,6 @@ impl Planner {
             Err(error) if !matches!(error, SolveError::Invalid(_)) => Ok(fallback(problem, &error.to_string())),
             outcome => outcome,
         }
-    }
-
-    /// The best of what the starting points of [`Ways::starts`] lead to.
-    fn optimise(&mut self, problem: &Problem, network: &Network, limit_ms: u32) -> Result<Answer, SolveError> {
-        let mut best: Option<Answer> = None;
-        let mut failure = SolveError::Late { limit_ms };
-        for start in Ways::starts(problem) {
-            match self.follow(problem, network, start, limit_ms) {
-                Ok(answer) if best.as_ref().is_none_or(|best| answer.objective < best.objective) => best = Some(answer),
-                Ok(_) => {}
-                Err(error) => failure = error,
-            }
-        }
-        best.ok_or(failure)
-    }
-
-    /// Solves with `ways`, then with those that the answer took, until they are the same.
-    fn follow(
-        &mut self,
-        problem: &Problem,
-        network: &Network,
-        mut ways: Ways,
-        limit_ms: u32,
-    ) -> Result<Answer, SolveError> {
-        let mut answer = self.run(problem, network, &ways, limit_ms)?;
-        for _ in 1..ROUNDS {
-            let next = ways.after(&answer);
-            if next == ways {
-                break;
-            }
-            answer = self.run(problem, network, &next, limit_ms)?;
-            ways = next;
-        }
-        Ok(answer)
     }
 
     fn run(&mut self, problem: &Problem, network: &Network, ways: &Ways, limit_ms: u32) -> Result<Answer, SolveError> {
@@ -258,9 +226,13 @@ impl Planner {
         if !self.solver.load(&self.model.program) {
             return Err(SolveError::Solver("it refused the program".to_owned()));
         }
-        self.solver.real(c"time_limit", f64::from(limit_ms) / 1000.0);
+        let limit_s = f64::from(limit_ms) / 1000.0;
+        self.solver.real(c"time_limit", limit_s);
         if searching {
             cuts.clear();
+            // The clock of a search starts with it; the rest is for the program that follows.
+            let left_s = (limit_s - self.solver.clock_s()).max(0.0);
+            self.solver.real(c"time_limit", SEARCH_SHARE * left_s);
             self.solver.real(c"mip_rel_gap", 0.0);
             self.solver.real(c"mip_abs_gap", search_gap(problem, network));
             self.solver.whole(c"mip_max_nodes", SEARCH_NODES);
@@ -271,7 +243,6 @@ impl Planner {
                 self.solver.set_basis(&self.columns, &self.rows);
             }
         }
-        self.solver.start_clock();
         let mut status = Status::Optimal;
         for _ in 0..CUT_ROUNDS {
             let mut ended = self.solver.run();
@@ -492,77 +463,6 @@ impl Cut {
     }
 }
 
-/// Which way power goes, where cost alone would have it go both ways at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
-    /// The linear program needs no help.
-    Free,
-    /// A binary decides.
-    Open,
-    /// Import, or charge.
-    In,
-    /// Export, or discharge.
-    Out,
-}
-
-/// The two places where the problem is not linear, and how [`Planner::follow`] gets it linear, and so marginal prices:
-///
-/// - Feeding in above the import price would pay for import and export at once. So one direction of the grid connection
-///   is chosen for each such interval, and its price holds both ways: true of that direction, and no cheaper than the
-///   truth of the other. Where a plan crosses over, the next round, at the other price, is cheaper still. A few such
-///   intervals are started from a search by binaries; many from three guesses, of which the best result counts. One of
-///   them is the fallback's directions, at which the fallback costs what it costs, so that no plan is dearer.
-/// - A price below zero would pay for burning energy in a battery's losses by charging and discharging at once. Where a
-///   plan does so, the battery gets the direction of its net power in the next round. Elsewhere [`TIE`] and the losses
-///   keep one of both at zero.
-#[derive(Debug, Clone, PartialEq)]
-struct Ways {
-    /// Grid connection, by interval.
-    grid: Vec<Way>,
-    /// By battery and interval.
-    storage: Vec<Vec<Way>>,
-}
-
-impl Ways {
-    /// Where to start from.
-    fn starts(problem: &Problem) -> Vec<Self> {
-        let prices = problem.import_price.iter().zip(&problem.feed_in_price);
-        let inverted: Vec<bool> = prices.map(|(import, feed_in)| feed_in > import).collect();
-        let start = |way: &dyn Fn(usize) -> Way| Self {
-            grid: inverted.iter().enumerate().map(|(k, on)| if *on { way(k) } else { Way::Free }).collect(),
-            storage: vec![vec![Way::Free; problem.horizon]; problem.storages.len()],
-        };
-        let count = inverted.iter().filter(|inverted| **inverted).count();
-        if count <= SEARCH_MAX {
-            return vec![start(&|_| Way::Open)];
-        }
-        let fallback = fallback(problem, "");
-        let exports = |k| fallback.column(k).into_iter().sum::<Watts>() < Watts::ZERO;
-        vec![start(&|_| Way::In), start(&|_| Way::Out), start(&|k| if exports(k) { Way::Out } else { Way::In })]
-    }
-
-    /// The directions that `answer` took.
-    fn after(&self, answer: &Answer) -> Self {
-        let grid = self.grid.iter().zip(&answer.grid).map(|(way, flow)| match way {
-            Way::Free => Way::Free,
-            Way::Open if flow.net() >= 0.0 => Way::In,
-            Way::Open => Way::Out,
-            Way::In if flow.net() < -WHOLE => Way::Out,
-            Way::Out if flow.net() > WHOLE => Way::In,
-            taken => *taken,
-        });
-        let row = |(ways, flows): (&Vec<Way>, &Vec<Flow>)| {
-            let each = ways.iter().zip(flows).map(|(way, flow)| match way {
-                Way::Free if flow.into > WHOLE && flow.out > WHOLE && flow.net() >= 0.0 => Way::In,
-                Way::Free if flow.into > WHOLE && flow.out > WHOLE => Way::Out,
-                taken => *taken,
-            });
-            each.collect()
-        };
-        Self { grid: grid.collect(), storage: self.storage.iter().zip(&answer.storage).map(row).collect() }
-    }
-}
-
 /// Values of a [`Pair`].
 #[derive(Debug)]
 struct Flow {
@@ -663,4 +563,36 @@ fn highest_price(problem: &Problem) -> f64 {
     let peak = problem.peak.as_ref().map_or(0.0, peak_price);
     let reserve = problem.reserve.as_ref().map_or(0.0, |reserve| price(reserve.price));
     price(MicroPerKwh(highest)).max(penalty).max(peak).max(price(problem.risk_price)).max(reserve).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::{GroupLimit, Need};
+    use crate::units::{WattHours, Watts};
+
+    #[test]
+    fn one_clock_runs_through_all_programs_of_a_plan() {
+        let need = Need { until: 4, max_w: Watts(1_000), energy_wh: WattHours(500), ..Need::default() };
+        let problem = Problem {
+            horizon: 4,
+            lanes: 1,
+            groups: vec![GroupLimit { import_w: Watts(5_000), export_w: Watts(5_000), ..GroupLimit::default() }],
+            needs: vec![need],
+            import_price: vec![MicroPerKwh(1000); 4],
+            feed_in_price: vec![MicroPerKwh::ZERO; 4],
+            shortfall_penalty: MicroPerKwh(1_000_000),
+            ..Problem::default()
+        };
+        let (network, mut planner) = (Network::new(&problem), Planner::new());
+        let ways = ways::Ways { grid: vec![ways::Way::Free; 4], storage: Vec::new() };
+        let mut clock_s = vec![0.0];
+        for _ in 0..3 {
+            assert!(planner.run(&problem, &network, &ways, 10_000).is_ok());
+            clock_s.push(planner.solver.clock_s());
+        }
+        assert!(clock_s.is_sorted_by(|before, after| before < after), "{clock_s:?}");
+        planner.solver.start_clock();
+        assert!(planner.solver.clock_s() < clock_s[1], "and starts anew with the next");
+    }
 }

@@ -1,7 +1,8 @@
 //! The linear program of a problem: which column and row means what.
 
 use super::highs::{AT_LOWER, AT_UPPER, BASIC, Program};
-use super::{FIXED_WEIGHT, STABLE, TIE, Way, Ways, highest_price, price};
+use super::ways::{Way, Ways};
+use super::{FIXED_WEIGHT, STABLE, TIE, highest_price, price};
 use crate::amounts::{
     content_max, content_min, content_start, energy, fixed_at, need_max, priority, risk_price, seconds, steps,
     storage_max,

@@ -43,7 +43,7 @@ use crate::problem::Problem;
 use crate::schedule::{Multipliers, Schedule, Status};
 use crate::units::{INTERVAL_S, MicroPerKwh};
 use crate::validate::validate;
-use highs::{BASIC, Ended, Solver, UNKNOWN, Values};
+use highs::{AT_LOWER, AT_UPPER, BASIC, Ended, Solver, UNKNOWN, Values};
 use model::{CONTENT_PER_QUANTUM, Kind, Model, Pair, key, peak_price, reserved, weight};
 use rayon::prelude::*;
 use std::ffi::c_int;
@@ -307,21 +307,33 @@ impl Planner {
 
     /// The basis to start from: what is remembered of each column and row, else the guess.
     fn recall(&mut self, cuts: &[Cut], first: u64) {
+        let remembered = |key: u64| {
+            let at = self.memory.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+            Some(self.memory[at].1)
+        };
         let find = |keys: &[u64], guess: &[c_int], into: &mut Vec<c_int>| {
             into.clear();
-            into.extend_from_slice(guess);
-            for (status, key) in into.iter_mut().zip(keys) {
-                if let Ok(at) = self.memory.binary_search_by_key(key, |(key, _)| *key) {
-                    *status = self.memory[at].1;
-                }
-            }
+            into.extend(keys.iter().zip(guess).map(|(key, guess)| remembered(*key).unwrap_or(*guess)));
         };
         find(&self.model.column_key, &self.model.column_start, &mut self.columns);
+        // The running plan splits a need's columns anew: all that it gives is at its bound, or basic where one of them was.
+        for (id, columns) in self.model.need_id.iter().zip(&self.model.need) {
+            for parts in columns.chunk_by(|(k, _), (next, _)| k == next) {
+                let name = |kind: Kind| key(kind, *id, first + parts[0].0 as u64);
+                let before = [Kind::Running, Kind::Need].map(|kind| remembered(name(kind)));
+                if before == [None, None] {
+                    continue;
+                }
+                let mut basic = before.contains(&Some(BASIC));
+                for (_, column) in parts {
+                    let runs = self.model.column_key[*column] == name(Kind::Running);
+                    let bound = if runs { AT_UPPER } else { AT_LOWER };
+                    self.columns[*column] = if std::mem::take(&mut basic) { BASIC } else { bound };
+                }
+            }
+        }
         find(&self.model.row_key, &self.model.row_start, &mut self.rows);
-        let mut added = Vec::new();
-        let keys: Vec<u64> = cuts.iter().map(|cut| cut.key(first)).collect();
-        find(&keys, &vec![BASIC; cuts.len()], &mut added);
-        self.rows.extend(added);
+        self.rows.extend(cuts.iter().map(|cut| remembered(cut.key(first)).unwrap_or(BASIC)));
     }
 
     fn remember(&mut self, cuts: &[Cut], first: u64) {

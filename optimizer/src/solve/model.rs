@@ -27,7 +27,7 @@ pub(super) struct Pair {
     pub(super) out: usize,
 }
 
-/// What a column or row is, so that it is found again in the next problem.
+/// What a column or row is, so that it is found again in the next problem. A row and a column never share their name.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Need = 1,
@@ -38,8 +38,12 @@ pub(super) enum Kind {
     Charge,
     Discharge,
     Content,
+    /// The row that carries a battery's content on.
+    Stored,
     Target,
     Flow,
+    /// The row that balances a group.
+    Balance,
     Import,
     Reserved,
     Export,
@@ -74,6 +78,8 @@ pub(super) struct Model {
     pub(super) row_key: Vec<u64>,
     /// By need: columns with their intervals; an interval has two where the running plan splits it.
     pub(super) need: Vec<Vec<(usize, usize)>>,
+    /// By need: what names it in keys.
+    pub(super) need_id: Vec<u64>,
     /// By PV inverter: where there is sun.
     pub(super) pv: Vec<Vec<(usize, usize)>>,
     /// By battery and interval.
@@ -124,6 +130,7 @@ impl Model {
         self.column_key.clear();
         self.row_key.clear();
         emptied(&mut self.need, problem.needs.len());
+        self.need_id.clear();
         emptied(&mut self.pv, problem.pv.len());
         emptied(&mut self.storage, problem.storages.len());
         emptied(&mut self.content, problem.storages.len());
@@ -168,6 +175,7 @@ impl Model {
         let shared = problem.share == Share::Equal;
         for (i, need) in problem.needs.iter().enumerate() {
             let id = hash(&need.session);
+            self.need_id.push(id);
             let reward = penalty * priority(need.priority_percent) as f64 / 100.0;
             let wanted = energy(need.energy_wh);
             let most: i64 = (need.from..need.until).map(|k| need_max(problem, need, k) * seconds(problem, k)).sum();
@@ -271,7 +279,7 @@ impl Model {
             let least = least / CONTENT_PER_QUANTUM;
             for k in 0..problem.horizon {
                 let bound = if k == 0 { start - least } else { 0.0 };
-                let row = self.row(bound, bound, AT_LOWER, key(Kind::Content, lane, at(k)));
+                let row = self.row(bound, bound, AT_LOWER, key(Kind::Stored, lane, at(k)));
                 self.stored[j].push(row);
             }
             let last = storage.stay.map_or(problem.horizon, |(_, until)| until).clamp(1, problem.horizon) - 1;
@@ -349,7 +357,7 @@ impl Model {
         for (g, group) in groups.iter().enumerate() {
             match group.parent {
                 Some(parent) if !binds(g) => row_of.push(row_of[parent]),
-                _ => row_of.push(self.row(0.0, 0.0, AT_LOWER, key(Kind::Flow, g as u64, at))),
+                _ => row_of.push(self.row(0.0, 0.0, AT_LOWER, key(Kind::Balance, g as u64, at))),
             }
         }
         for (g, base) in network.base.iter().enumerate() {

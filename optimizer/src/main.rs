@@ -267,6 +267,12 @@ fn summary(out: &mut impl Write, report: &Report) -> Result<()> {
             site.cost_uncontrolled,
             site.limit_violations
         )?;
+        for (what, score) in [("sun", site.pv_score), ("base load", site.base_score)] {
+            if score.samples > 0 {
+                let (mae, bias) = (score.mae_w(), score.bias_w());
+                writeln!(out, "{}: {what} forecast off by {mae} W on average, bias {bias} W", site.id)?;
+            }
+        }
     }
     Ok(())
 }

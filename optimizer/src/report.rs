@@ -1,5 +1,6 @@
 //! What a day came to: plain data for tables, pages and the JSON line. Money in base units, power in W, energy in Wh.
 
+use crate::forecast::score::Score;
 use crate::signals::Signals;
 use crate::site::{AssetKind, Site};
 use crate::units::{INTERVALS_PER_HOUR, Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
@@ -71,6 +72,10 @@ pub struct SiteReport {
     pub peak_uncontrolled_w: Watts,
     /// Intervals × groups in which meters prove that a limit was exceeded.
     pub limit_violations: u32,
+    /// How far the forecasts of the sun were off, where the plan let all of it flow.
+    pub pv_score: Score,
+    /// How far the forecasts of base loads were off.
+    pub base_score: Score,
 }
 
 /// Power by source; all series have the same length and the sign of the bus (PV ≤ 0).

@@ -1,6 +1,7 @@
 //! A day that never was, for tests of pages and tables: two sites in Berlin, a depot and a private host, with every
 //! kind of session. Always the same. Also compiled into the system tests.
 
+use optimizer::forecast::score::Score;
 use optimizer::report::{EvseReport, PlanNote, PowerSeries, Report, SessionReport, SessionStage, SiteReport};
 use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 
@@ -240,6 +241,8 @@ impl Played {
             uncontrolled_net_w: if finished { uncontrolled } else { Vec::new() },
             metered,
             limit_violations: 0,
+            pv_score: Score::default(),
+            base_score: Score::default(),
         }
     }
 

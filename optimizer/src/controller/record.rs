@@ -1,7 +1,8 @@
 //! The day as data for people: see [`crate::report`].
 
 use super::Controller;
-use super::site::SiteState;
+use super::site::{Record, SiteState};
+use crate::forecast::score::Score;
 use crate::report::{EvseReport, PowerSeries, Report, SiteReport, grid_cost, mean_w};
 use crate::schedule::Schedule;
 use crate::signals::Signals;
@@ -65,7 +66,28 @@ impl SiteState {
             cost_uncontrolled: Micro::ZERO,
             peak_uncontrolled_w: Watts::ZERO,
             limit_violations: self.records.iter().map(|r| r.violations).sum(),
+            pv_score: self.score(signals, &AssetKind::Pv),
+            base_score: self.score(signals, &AssetKind::BaseLoad),
         }
+    }
+
+    /// What plans expected of the assets of a kind, against their meters. Sun that a plan left unused tells nothing.
+    fn score(&self, signals: &Signals, kind: &AssetKind) -> Score {
+        let lanes = self.site.assets.iter().enumerate().filter(|(_, asset)| asset.kind == *kind);
+        let of_lane = |(lane, asset): (usize, &crate::site::Asset)| {
+            let pair = |(k, record): (usize, &Record)| {
+                let interval = signals.first.plus(k);
+                let expected = *signals.power_w.get(&asset.id)?.get(signals.index(interval)?)?;
+                let all =
+                    *kind != AssetKind::Pv || Watts::ZERO - self.setpoint(lane, interval) >= expected.floor_to_step();
+                all.then(|| (expected, Watts(mean_w(record.energy_wh[lane]).0.abs())))
+            };
+            Score::of(self.records.iter().enumerate().filter_map(pair))
+        };
+        lanes.map(of_lane).fold(Score::default(), |mut sum, score| {
+            sum += score;
+            sum
+        })
     }
 
     fn evses(&self, running: Interval, session: impl Fn(&str) -> Option<usize>) -> Vec<EvseReport> {

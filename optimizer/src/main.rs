@@ -42,13 +42,14 @@ enum Command {
         #[arg(long)]
         certificate: bool,
     },
-    /// Checks a schedule (JSON, as `solve` prints it) against its problem, with code that shares nothing with the planner,
-    /// and counts anew what it comes to. Exit code 1 where it breaks anything.
+    /// Checks a schedule (JSON, as `solve` prints it), a certificate or both (as `solve --certificate` prints them) against
+    /// their problem, with code that shares nothing with the planner, and counts anew what they come to. Exit code 1 where
+    /// the schedule breaks anything or the certificate is refused.
     Verify {
         /// The problem; `-` reads standard input.
         problem: PathBuf,
-        /// The schedule; `-` reads standard input.
-        schedule: PathBuf,
+        /// The schedule, the certificate, or both; `-` reads standard input.
+        answer: PathBuf,
         /// Prints JSON instead of a summary.
         #[arg(long)]
         json: bool,
@@ -134,7 +135,7 @@ fn month(text: &str) -> Result<NaiveDate, String> {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Solve { problem, limit_ms, certificate } => solve_file(&problem, limit_ms, certificate),
-        Command::Verify { problem, schedule, json } => verify_files(&problem, &schedule, json),
+        Command::Verify { problem, answer, json } => verify_files(&problem, &answer, json),
         Command::Serve => serve_lines(),
         Command::Simulate { scenario, json } => simulate_folder(&scenario, json),
         Command::Compare(args) => compare_cases(&args),
@@ -171,28 +172,60 @@ fn solve_file(path: &Path, limit_ms: u32, with_certificate: bool) -> Result<()> 
     Ok(())
 }
 
-fn verify_files(problem_path: &Path, schedule_path: &Path, json: bool) -> Result<()> {
+fn verify_files(problem_path: &Path, answer_path: &Path, json: bool) -> Result<()> {
     let problem: Problem = read_json(problem_path, "planning problem")?;
     let valid = problem.validate().map_err(anyhow::Error::msg);
     valid.with_context(|| format!("{}: the problem is not valid", problem_path.display()))?;
-    let schedule: Schedule = read_json(schedule_path, "schedule")?;
-    let violations: Vec<String> = check(&problem, &schedule).iter().map(ToString::to_string).collect();
-    let tally = tally(&problem, &schedule);
+    let answer: serde_json::Value = read_json(answer_path, "schedule or certificate")?;
+    let (schedule, told) = match &answer {
+        both if both.get("certificate").is_some() => (both.get("schedule"), both.get("certificate")),
+        certificate if certificate.get("inputs").is_some() => (None, Some(certificate)),
+        schedule => (Some(schedule), None),
+    };
+    let schedule: Option<Schedule> = part(schedule, answer_path, "schedule")?;
+    let told: Option<certificate::Told> = part(told, answer_path, "certificate")?;
+    let violations: Vec<String> =
+        schedule.iter().flat_map(|schedule| check(&problem, schedule)).map(|violation| violation.to_string()).collect();
+    let tally = schedule.as_ref().and_then(|schedule| tally(&problem, schedule));
+    let verdict = told.map(|told| told.confirm(&problem, schedule.as_ref()));
+    let refused = verdict.as_ref().and_then(|verdict| verdict.as_ref().err()).map(ToString::to_string);
     let mut out = std::io::stdout();
     if json {
-        let found = serde_json::json!({ "status": schedule.status, "violations": violations, "recomputed": tally });
+        let status = schedule.as_ref().map(|schedule| &schedule.status);
+        let mut found = serde_json::json!({ "status": status, "violations": violations, "recomputed": tally });
+        if let Some(verdict) = &verdict {
+            found["certificate"] = match verdict {
+                Ok(verdict) => certificate::verdict_json(verdict),
+                Err(_) => serde_json::json!({ "refused": refused }),
+            };
+        }
         writeln!(out, "{found}")?;
     } else {
         violations.iter().try_for_each(|violation| writeln!(out, "violation: {violation}"))?;
-        if let Some(tally) = tally {
+        if let Some((schedule, tally)) = schedule.as_ref().zip(tally) {
             writeln!(out, "{}: cost {}, peak {} W ({:?})", schedule.site, tally.cost, tally.peak_w, schedule.status)?;
             for (session, energy) in &tally.shortfall_wh {
                 writeln!(out, "{session}: {energy} Wh short")?;
             }
         }
+        if let Some(Ok(verdict)) = &verdict {
+            let (cost, gap) = (verdict.cost_micro(), verdict.gap_micro());
+            writeln!(out, "certificate: costs {cost} in all, no schedule costs less than {}", cost - gap)?;
+        }
     }
-    ensure!(violations.is_empty(), "{}: {} violations", schedule_path.display(), violations.len());
+    ensure!(violations.is_empty(), "{}: {} violations", answer_path.display(), violations.len());
+    ensure!(
+        refused.is_none(),
+        "{}: the certificate is refused: {}",
+        answer_path.display(),
+        refused.unwrap_or_default()
+    );
     Ok(())
+}
+
+fn part<T: DeserializeOwned>(value: Option<&serde_json::Value>, path: &Path, what: &str) -> Result<Option<T>> {
+    let read = value.map(|value| T::deserialize(value).with_context(|| format!("{}: no {what}", path.display())));
+    read.transpose()
 }
 
 fn serve_lines() -> Result<()> {

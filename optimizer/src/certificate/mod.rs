@@ -8,8 +8,10 @@
 mod encode;
 mod layout;
 mod multipliers;
+mod told;
 mod verify;
 
+pub use told::{Doubt, Told, verdict_json};
 pub use verify::{Kind, Part, Refused, Verdict, verify};
 
 use crate::problem::Problem;

@@ -1,8 +1,9 @@
 //! `optimizer verify`: what it prints and how it ends.
 
+use optimizer::certificate;
 use optimizer::problem::{GroupLimit, Need, Problem};
 use optimizer::schedule::Schedule;
-use optimizer::solve::solve;
+use optimizer::solve::{Planner, solve};
 use optimizer::units::{Micro, MicroPerKwh, WattHours, Watts};
 use std::path::PathBuf;
 use std::process::Command;
@@ -115,4 +116,43 @@ fn files_that_are_none_are_named() {
         (Some(1), true),
         "{err}"
     );
+}
+
+#[test]
+fn a_certificate_is_checked_with_its_schedule_and_without() {
+    let folder = Folder::new("certificate");
+    let (schedule, certificate) = certificate::plan(&mut Planner::new(), &problem(), 10_000).unwrap();
+    let certificate = serde_json::to_value(certificate.unwrap()).unwrap();
+    let both = serde_json::json!({ "schedule": schedule, "certificate": certificate });
+    let file = folder.write("problem.json", &serde_json::to_string(&problem()).unwrap());
+    let verify = |answer: &serde_json::Value, options: &[&str]| {
+        let answer = folder.write("answer.json", &answer.to_string());
+        run(&[&[file.as_str(), &answer], options].concat())
+    };
+    let (code, out, err) = verify(&both, &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    // 0.4 for two kWh, and 1.0 for the half that does not fit.
+    let said = "certificate: costs 1400000 in all, no schedule costs less than 1400000\n";
+    assert!(out.starts_with("site: cost 400000") && out.ends_with(said), "{out}");
+    assert_eq!(verify(&certificate, &[]), (Some(0), said.to_owned(), String::new()));
+    let (_, out, _) = verify(&certificate, &["--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let proven = serde_json::json!({ "cost_micro": "1400000", "gap_micro": "0",
+        "cost": certificate["cost"], "bound": certificate["bound"] });
+    assert_eq!((&found["certificate"], &found["status"]), (&proven, &serde_json::Value::Null));
+    let changes = [
+        ("cost", "1", "its cost is 1, its bytes prove"),
+        ("inputs", "0x00", "its inputs are not this problem"),
+        ("schedule", "0x0000", "its powers are not this schedule"),
+        ("multipliers", "0x00", "the certificate is refused"),
+        ("multipliers", "0xé0", "its multipliers is no hex"),
+    ];
+    for (field, value, said) in changes {
+        let mut changed = both.clone();
+        changed["certificate"][field] = value.into();
+        let (code, out, err) = verify(&changed, &["--json"]);
+        let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(found["certificate"]["refused"].is_string(), "{out}");
+        assert_eq!((code, err.contains(said)), (Some(1), true), "{field}: {err}");
+    }
 }

@@ -119,7 +119,12 @@ fn narrow(value: i128) -> i64 {
 }
 
 #[cfg(test)]
+#[path = "../tests/seed/mod.rs"]
+mod seed;
+
+#[cfg(test)]
 mod tests {
+    use super::seed::seeded;
     use super::*;
     use proptest::prelude::*;
 
@@ -173,6 +178,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(seeded(256))]
+
         /// The bounds hold of themselves, up to the roundings of one Wh an interval, wherever the car obeyed its maximum.
         #[test]
         fn activated_is_shiftable_and_displaced_fits_the_laxity(

@@ -7,6 +7,8 @@ mod pilots;
 #[path = "../instances/random.rs"]
 mod random;
 mod real;
+#[path = "../seed/mod.rs"]
+mod seed;
 #[path = "../instances/shared.rs"]
 mod shared;
 mod tiny;
@@ -19,6 +21,7 @@ use optimizer::solve::{fallback, solve};
 use optimizer::units::{MicroPerKwh, Watts};
 use proptest::prelude::*;
 use random::{Extras, Recipe, recipes_with_extras};
+use seed::seeded;
 
 /// Far more than any plan here takes.
 pub(crate) const LIMIT_MS: u32 = 60_000;
@@ -88,6 +91,8 @@ fn greedy(problem: &Problem, order: &dyn Fn(&Need) -> usize, first: &dyn Fn(usiz
 }
 
 proptest! {
+    #![proptest_config(seeded(256))]
+
     #[test]
     fn every_plan_and_every_fallback_keeps_every_rule(recipe in recipes_with_extras()) {
         let problem = recipe.problem();

@@ -1,6 +1,7 @@
 //! Instances so small that every plan can be tried.
 
 use crate::money::{MICRO, money, tolerance};
+use crate::seed::seeded;
 use crate::{is_feasible, planned};
 use optimizer::problem::{Dimming, Forecast, GroupLimit, Need, Peak, Problem, Row, Term};
 use optimizer::schedule::Schedule;
@@ -69,7 +70,7 @@ fn numbers() -> impl Strategy<Value = Numbers> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(seeded(40))]
 
     /// Priorities and dimmed hours keep the program a network flow, so nothing in whole kW is cheaper, and nothing at all.
     #[test]

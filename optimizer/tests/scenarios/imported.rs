@@ -212,10 +212,11 @@ fn powers_are_means_scaled_to_the_rating() {
 
 mod never_panics {
     use super::*;
+    use crate::seed::seeded;
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+        #![proptest_config(seeded(300))]
 
         #[test]
         fn on_mutated_field_data(at in any::<prop::sample::Index>(), cut in 0usize..8, piece in "[-0-9eE.,:+\"{}\\[\\]a-zA-Z\u{0}é]{0,6}") {

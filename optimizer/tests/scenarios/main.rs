@@ -9,6 +9,8 @@ mod imported;
 mod networks;
 mod recorded;
 mod refused;
+#[path = "../seed/mod.rs"]
+mod seed;
 #[path = "../instances/shared.rs"]
 mod shared;
 mod tariffs;

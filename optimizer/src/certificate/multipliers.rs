@@ -65,10 +65,10 @@ fn peak_prices(problem: &Problem, multipliers: &Multipliers, kappa: i64) -> Vec<
     (0..problem.horizon).map(price).collect()
 }
 
-/// The root's price; where it is but rounding away from a price of the grid, that one, at which no limit is paid for.
+/// The root's price; where it is but rounding away from a price of the grid, the nearest, at which no limit is paid for.
 fn root_price(problem: &Problem, price: i64, rho: i64, t: usize) -> i64 {
     let grid = [problem.import_price[t].0 + rho, problem.feed_in_price[t].0];
-    let near = grid.into_iter().find(|grid| (grid - price).abs() <= 2);
+    let near = grid.into_iter().filter(|grid| (grid - price).abs() <= 2).min_by_key(|grid| (grid - price).abs());
     near.unwrap_or(price).clamp(-PRICE_MAX, PRICE_MAX)
 }
 

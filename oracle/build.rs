@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What is deployed, some by one another. The libraries that these are linked to follow from the compiler.
-const CONTRACTS: [&str; 8] = [
+const CONTRACTS: [&str; 9] = [
     "CreditToken",
     "AssetRegistry",
     "RegistryViews",
@@ -23,6 +23,7 @@ const CONTRACTS: [&str; 8] = [
     "Bookings",
     "FlexibilityToken",
     "ScheduleVerifier",
+    "Plans",
 ];
 
 fn main() -> Result<()> {

@@ -4,13 +4,15 @@ pragma solidity 0.8.36;
 import {Script, console} from "forge-std/Script.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {AssetRegistry} from "../src/AssetRegistry.sol";
-import {ICertificates} from "../src/IProtocol.sol";
+import {Plans} from "../src/Plans.sol";
 import {RegistryViews} from "../src/RegistryViews.sol";
+import {ScheduleVerifier} from "../src/ScheduleVerifier.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Amendments} from "../src/libraries/Amendments.sol";
 import {Claims} from "../src/libraries/Claims.sol";
 import {OcmfBills} from "../src/libraries/OcmfBills.sol";
 import {Openings} from "../src/libraries/Openings.sol";
+import {Refutations} from "../src/libraries/Refutations.sol";
 import {CreditToken} from "../src/tokens/CreditToken.sol";
 
 /// @title Deploy
@@ -36,20 +38,23 @@ contract Deploy is Script {
         Arguments memory arguments = _arguments();
 
         vm.startBroadcast();
-        (AssetRegistry registry, RegistryViews views, Settlement settlement) = _deploy(arguments);
+        (RegistryViews views, Plans plans, Settlement settlement) = _deploy(arguments);
         vm.stopBroadcast();
 
         console.log("credit", settlement.credit());
-        console.log("registry", address(registry));
+        console.log("registry", address(plans.registry()));
         console.log("views", address(views));
-        console.log("dispatch", address(registry.dispatch()));
+        console.log("dispatch", address(plans.dispatch()));
         console.log("settlement", address(settlement));
         console.log("bookings", settlement.bookings());
         console.log("flexibility", settlement.flexibility());
+        console.log("verifier", address(plans.defaultVerifier()));
+        console.log("plans", address(plans));
         console.log("Amendments", address(Amendments));
         console.log("Claims", address(Claims));
         console.log("OcmfBills", address(OcmfBills));
         console.log("Openings", address(Openings));
+        console.log("Refutations", address(Refutations));
     }
 
     function _arguments() private view returns (Arguments memory) {
@@ -65,21 +70,18 @@ contract Deploy is Script {
         });
     }
 
-    function _deploy(Arguments memory a)
-        private
-        returns (AssetRegistry registry, RegistryViews views, Settlement settlement)
-    {
+    function _deploy(Arguments memory a) private returns (RegistryViews views, Plans plans, Settlement settlement) {
         IERC20 credit = IERC20(a.credit);
         if (a.credit == address(0)) {
             credit = IERC20(_make(a.salt, type(CreditToken).creationCode, abi.encode(a.minter)));
         }
-        registry = AssetRegistry(
+        AssetRegistry registry = AssetRegistry(
             _make(a.salt, type(AssetRegistry).creationCode, abi.encode(a.guardian, a.feeRecipient, a.feeBps))
         );
         views = RegistryViews(_make(a.salt, type(RegistryViews).creationCode, abi.encode(registry)));
-        settlement = Settlement(
-            _make(a.salt, type(Settlement).creationCode, abi.encode(registry, credit, ICertificates(address(0))))
-        );
+        address verifier = _make(a.salt, type(ScheduleVerifier).creationCode, abi.encode(registry.dispatch()));
+        plans = Plans(_make(a.salt, type(Plans).creationCode, abi.encode(registry, credit, verifier)));
+        settlement = Settlement(_make(a.salt, type(Settlement).creationCode, abi.encode(registry, credit, plans)));
     }
 
     /// @dev The proxy's own call, so that what is there already is not an error.

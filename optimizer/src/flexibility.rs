@@ -29,7 +29,8 @@ pub struct Flexibility {
     pub activated_wh: WattHours,
     /// G = Σ (E₀ − E) over the energies delivered up to the end of each interval, in Wh × intervals; at most E·L.
     pub displaced_wh_intervals: i64,
-    /// V = Σ λ·(p₀ − p), rounded down and never below zero; λ is the node price within its bounds.
+    /// V = Σ λ·(p₀ − p), rounded down, never below zero and never above F at the cap; λ is the node price within its
+    /// bounds.
     pub worth: Micro,
 }
 
@@ -57,6 +58,8 @@ pub fn measure(max_w: Watts, stay: &[Metered], cap: MicroPerKwh) -> Flexibility 
         })
         .sum();
     let worth = if shiftable > 0 { worth(stay, &moved, cap) } else { 0 };
+    // No kWh moved can have saved more than the cap; Settlement asks the same.
+    let worth = worth.min(activated * i128::from(cap.0.max(0)) / 1000);
     Flexibility {
         baseline_wh: baseline.into_iter().map(WattHours).collect(),
         delivered_wh: WattHours(delivered),

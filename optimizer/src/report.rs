@@ -50,6 +50,8 @@ pub struct SiteReport {
     pub feed_in_price: Vec<MicroPerKwh>,
     /// How each known interval was planned.
     pub plans: Vec<PlanNote>,
+    /// What is proven of each.
+    pub proofs: Vec<Proof>,
     /// Intervals whose readings the chain refused, and why.
     pub refused_readings: Vec<(Interval, String)>,
     /// First interval of the plan ahead.
@@ -116,12 +118,42 @@ impl PowerSeries {
 pub enum PlanNote {
     /// By the linear program.
     Optimal,
+    /// By the best of its answers that was found in time.
+    TimeLimit,
     /// By least laxity first.
     Fallback(String),
     /// By the CPO's own setpoints.
     Cpo,
     /// Nothing could be posted: every EVSE was held at 0.
     Undispatched(String),
+}
+
+/// What is proven of how an interval was dispatched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proof {
+    /// No schedule of the same inputs is cheaper by more than the gap.
+    Certified {
+        /// What the plan costs over its horizon, penalties and peak included.
+        cost: Micro,
+        /// Cost less proven bound, rounded up.
+        gap: Micro,
+        /// What posting and verifying it cost; 0 without a chain.
+        gas: u64,
+    },
+    /// Nothing, and why.
+    Uncertified(String),
+}
+
+impl Proof {
+    /// Whether a certificate was accepted.
+    pub fn is_certified(&self) -> bool {
+        matches!(self, Self::Certified { .. })
+    }
+
+    /// Cost less proven bound, where there is one.
+    pub fn gap(&self) -> Option<Micro> {
+        if let Self::Certified { gap, .. } = self { Some(*gap) } else { None }
+    }
 }
 
 /// An EVSE now.
@@ -178,8 +210,10 @@ pub struct SessionReport {
     pub flex_displaced_wh_intervals: i64,
     /// V, worth of the flexibility at node prices.
     pub flex_worth: Micro,
-    /// Flexibility tokens earned.
-    pub flex_minted: Micro,
+    /// Flexibility tokens claimed for it, which are minted once its bill is final.
+    pub flex_reward: Micro,
+    /// Why it earned nothing, where its worth is not the reason.
+    pub flex_refusal: Option<String>,
     /// Receipt id (0x-hex) once settled on chain.
     pub receipt: Option<String>,
     /// Why the chain or the network refused it.

@@ -1,16 +1,16 @@
 //! A day without a chain: the controller and the devices in one process, in lock-step. The oracle's engine does the
 //! same with sockets and contracts between them, and must reach the same setpoints.
 
+use crate::certificate::Planned;
 use crate::controller::{Action, Asked, CUT_S, Controller, Event};
 use crate::device::{Command, Device, DeviceEvent, Reading};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::scenario::Scenario;
-use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::settlement;
 use crate::site::{AssetKind, Site};
-use crate::solve::{self, SolveError};
+use crate::solve::{Planner, SolveError};
 use crate::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub const SOLVE_LIMIT_MS: u32 = 10_000;
 
 /// What plans.
-pub type Plan<'a> = dyn FnMut(&Problem) -> Result<Schedule, SolveError> + 'a;
+pub type Plan<'a> = dyn FnMut(&Problem) -> Result<Planned, SolveError> + 'a;
 
 /// A simulated day.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ pub struct Day {
 
 /// Simulates the whole scenario; `progress` is called after every interval.
 pub fn simulate(scenario: &Scenario, progress: impl FnMut(&Report)) -> Day {
-    let mut day = simulate_with(scenario, &mut |problem| solve::solve(problem, SOLVE_LIMIT_MS), progress);
+    let mut plan = |problem: &Problem| Planned::of(&mut Planner::new(), problem, SOLVE_LIMIT_MS);
+    let mut day = simulate_with(scenario, &mut plan, progress);
     compare_uncontrolled(scenario, &mut day.report);
     day
 }
@@ -182,10 +183,12 @@ impl<'a, 'p> World<'a, 'p> {
     fn act(&mut self, action: Action) -> Option<Event> {
         Some(match action {
             Action::Solve { site, problem } => match (self.plan)(&problem) {
-                Ok(schedule) => Event::Solved { site, interval: problem.first, schedule: Box::new(schedule) },
+                Ok(plan) => Event::Solved { site, interval: problem.first, plan: Box::new(plan) },
                 Err(error) => Event::SolveFailed { site, interval: problem.first, reason: error.to_string() },
             },
-            Action::PostSetpoints { site, interval, .. } => Event::Posted { site, interval },
+            Action::PostSetpoints { site, interval, certificate, .. } => {
+                Event::Posted { site, interval, uncertified: certificate.err(), gas: 0 }
+            }
             Action::Drive { site, interval, power_w } => {
                 for (device, power_w) in self.devices[site].iter_mut().zip(power_w) {
                     device.command(Command { from: interval.start(), until: interval.end(), power_w });
@@ -200,7 +203,10 @@ impl<'a, 'p> World<'a, 'p> {
                 let Some(DeviceEvent::Unplugged { session, reading }) = stopped else { return None };
                 Event::Unplugged { session: session.id, reading }
             }
-            Action::Settle { session, start, stop, .. } => self.settle(session, &start, &stop),
+            Action::Settle { session, start, stop } => self.settle(session, &start, &stop),
+            Action::ClaimFlexibility { session, flexibility } => {
+                Event::FlexibilityClaimed { session, reward: Ok(settlement::reward(flexibility.worth)) }
+            }
         })
     }
 
@@ -213,7 +219,7 @@ impl<'a, 'p> World<'a, 'p> {
             let held = settlement::total_ceiling(asked.energy_wh, asked.price);
             settlement::bill(stop.import_wh - start.import_wh, asked.price, held)
         });
-        Event::Settled { session, receipt: String::new(), paid, minted: Micro::ZERO }
+        Event::Settled { session, receipt: String::new(), paid }
     }
 
     /// The interval before `next` is over.

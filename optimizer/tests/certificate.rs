@@ -114,6 +114,28 @@ proptest! {
     }
 }
 
+/// A day in which the two are 2 micro apart, as near to one another as rounding is to either, and the site feeds in.
+#[test]
+fn import_and_feed_in_price_are_told_apart() {
+    let recipe = Recipe {
+        seed: 11_108_671_195_047_006_208,
+        cars: 2,
+        groups: 2,
+        horizon: 14,
+        batteries: 0,
+        inverted_prices: false,
+        negative_prices: false,
+        minimums: false,
+        posted: false,
+        overloads: true,
+        uncertain: false,
+        extras: Default::default(),
+    };
+    let problem = Problem { reserve: None, ..recipe.problem() };
+    assert_eq!(problem.import_price[11].0 - problem.feed_in_price[11].0, 2);
+    assert_eq!(certified(&problem).verdict.gap(), 0);
+}
+
 /// A day of `cars` with battery, PV and peak, in `cabinets` that bind; seed 5.
 fn day(cars: usize, stay: usize, cabinets: usize) -> Problem {
     let mut problem = car_park_with(cars, 5, stay);

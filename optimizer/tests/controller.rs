@@ -1,11 +1,13 @@
 //! What the controller does when something goes wrong: no plan, a bad plan, a refusing chain, repeated messages.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use optimizer::certificate::Planned;
 use optimizer::controller::{Action, Asked, Controller, Event};
 use optimizer::device::{Context, Reading};
 use optimizer::problem::Problem;
 use optimizer::report::{PlanNote, SessionStage};
 use optimizer::scenario::{self, Scenario};
+use optimizer::schedule::Schedule;
 use optimizer::session::PastSession;
 use optimizer::solve;
 use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
@@ -95,6 +97,10 @@ impl Bench {
     }
 }
 
+fn planned(schedule: Schedule) -> Box<Planned> {
+    Box::new(Planned::uncertified(schedule, "nobody asked"))
+}
+
 /// The problem that a cut asks to solve, whatever else it asks for.
 fn asked_to_solve(actions: Vec<Action>) -> Problem {
     let problem = |action| if let Action::Solve { problem, .. } = action { Some(*problem) } else { None };
@@ -114,7 +120,7 @@ fn a_late_plan_falls_back_and_says_so() {
     let late = Event::SolveFailed { site: 0, interval, reason: "too late".to_owned() };
     let power_w = posted(&bench.controller.handle(late));
     assert_eq!(power_w[bench.lane], Watts(11_000), "least laxity first charges the only car at once");
-    let drive = bench.controller.handle(Event::Posted { site: 0, interval });
+    let drive = bench.controller.handle(Event::Posted { site: 0, interval, uncertified: None, gas: 0 });
     assert_eq!(drive, [Action::Drive { site: 0, interval, power_w }]);
     let PlanNote::Fallback(reason) = bench.note() else { panic!("not flagged") };
     assert!(reason.contains("too late"), "{reason}");
@@ -127,9 +133,9 @@ fn a_plan_that_breaks_a_limit_is_never_posted() {
     let mut schedule = solve::solve(&problem, 10_000).unwrap();
     schedule.power_w[bench.lane][0] = Watts(300_000);
     let interval = bench.second();
-    let power_w = posted(&bench.controller.handle(Event::Solved { site: 0, interval, schedule: Box::new(schedule) }));
+    let power_w = posted(&bench.controller.handle(Event::Solved { site: 0, interval, plan: planned(schedule) }));
     assert!(power_w[bench.lane] <= Watts(11_000), "{power_w:?}");
-    bench.controller.handle(Event::Posted { site: 0, interval });
+    bench.controller.handle(Event::Posted { site: 0, interval, uncertified: None, gas: 0 });
     assert!(matches!(bench.note(), PlanNote::Fallback(reason) if reason.contains("breaks")));
 }
 
@@ -139,8 +145,8 @@ fn a_refused_plan_lets_nothing_flow_but_a_cpos_own_wins() {
         let mut bench = Bench::new();
         let problem = bench.cut();
         let interval = bench.second();
-        let schedule = Box::new(solve::solve(&problem, 10_000).unwrap());
-        let own = posted(&bench.controller.handle(Event::Solved { site: 0, interval, schedule }));
+        let plan = planned(solve::solve(&problem, 10_000).unwrap());
+        let own = posted(&bench.controller.handle(Event::Solved { site: 0, interval, plan }));
         if let Some(power) = cpo {
             let mut power_w = vec![Watts::ZERO; own.len()];
             power_w[bench.lane] = power;
@@ -193,12 +199,7 @@ fn repeated_messages_change_nothing_and_one_bill_is_made() {
     actions.extend(bench.controller.handle(Event::Ended { interval: bench.second() }));
     let bills = actions.iter().filter(|a| matches!(a, Action::Settle { .. })).count();
     assert_eq!(bills, 1, "{actions:?}");
-    let settled = Event::Settled {
-        session: SESSION.to_owned(),
-        receipt: "0x02".to_owned(),
-        paid: Micro(780_000),
-        minted: Micro::ZERO,
-    };
+    let settled = Event::Settled { session: SESSION.to_owned(), receipt: "0x02".to_owned(), paid: Micro(780_000) };
     bench.controller.handle(settled);
     assert_eq!(bench.controller.report().sessions[0].delivered_wh, WattHours(2_600));
 }
@@ -251,8 +252,8 @@ fn a_car_is_planned_with_what_it_takes_now() {
     let problem = bench.cut();
     let interval = bench.second();
     let schedule = solve::fallback(&problem, "a test");
-    bench.controller.handle(Event::Solved { site: 0, interval, schedule: Box::new(schedule) });
-    bench.controller.handle(Event::Posted { site: 0, interval });
+    bench.controller.handle(Event::Solved { site: 0, interval, plan: planned(schedule) });
+    bench.controller.handle(Event::Posted { site: 0, interval, uncertified: None, gas: 0 });
     bench.controller.handle(Event::Ended { interval: bench.first });
     // 2,567 Wh were to flow in these 14 minutes: the car is near full.
     let metered = bench.reading(1_740, 1_400, 2, Context::Interval);
@@ -279,4 +280,23 @@ fn an_evse_is_given_what_it_can_hold_also_for_a_smaller_car() {
     // Six amperes in three phases are 4,140 W; a car with one phase takes less of them.
     let need = Bench::with(None, 8 * 3600, Watts(3_680)).cut().needs.remove(0);
     assert_eq!((need.min_w, need.max_w), (Watts(4_140), Watts(4_140)));
+}
+
+#[test]
+fn what_a_driver_changes_is_planned_and_a_departure_that_has_passed_ends_the_session() {
+    let mut bench = Bench::new();
+    let before = bench.cut().needs[0].clone();
+    let session = SESSION.to_owned();
+    let departure = UnixTime(bench.first.plus(7).start().0);
+    let energy_wh = WattHours(before.energy_wh.0 + 500);
+    let amended = Event::Amended { session: session.clone(), energy_wh, departure };
+    assert!(bench.controller.handle(amended).is_empty());
+    let interval = bench.second();
+    bench.controller.handle(Event::SolveFailed { site: 0, interval, reason: "late".to_owned() });
+    bench.controller.handle(Event::Posted { site: 0, interval, uncertified: None, gas: 0 });
+    let next = asked_to_solve(bench.controller.handle(Event::Cut { interval: interval.plus(1) }));
+    assert_eq!(next.needs[0].until, 5, "from the third interval to the seventh");
+    let now = UnixTime(bench.first.start().0);
+    let stopped = Event::Amended { session: session.clone(), energy_wh, departure: now };
+    assert_eq!(bench.controller.handle(stopped), [Action::Stop { session }]);
 }

@@ -2,7 +2,7 @@
 //! kind of session. Always the same. Also compiled into the system tests.
 
 use optimizer::forecast::score::Score;
-use optimizer::report::{EvseReport, PlanNote, PowerSeries, Report, SessionReport, SessionStage, SiteReport};
+use optimizer::report::{EvseReport, PlanNote, PowerSeries, Proof, Report, SessionReport, SessionStage, SiteReport};
 use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 
 /// 2025-06-17 00:00 in Berlin.
@@ -228,6 +228,7 @@ impl Played {
             import_price: (0..DAY).map(|t| MicroPerKwh(price(t))).collect(),
             feed_in_price: vec![MicroPerKwh(82_000); DAY],
             plans: (0..known).map(note).collect(),
+            proofs: (0..known).map(proof).collect(),
             refused_readings: Vec::new(),
             plan_first: FIRST.plus(known),
             plan: cut(known, DAY),
@@ -288,7 +289,8 @@ impl Stay {
             flex_activated_wh: WattHours(settled(flex)),
             flex_displaced_wh_intervals: 9 * settled(flex),
             flex_worth: Micro(settled(worth)),
-            flex_minted: Micro(settled((worth / 2).max(0))),
+            flex_reward: Micro(settled((worth / 2).max(0))),
+            flex_refusal: None,
             refusal: None,
             receipt: (over && !self.refused)
                 .then(|| self.name.chars().rev().filter(|c| *c != 'x').collect::<String>())
@@ -313,6 +315,19 @@ fn note(t: usize) -> PlanNote {
         70 => PlanNote::Cpo,
         83 => PlanNote::Undispatched("the chain did not confirm in time".into()),
         _ => PlanNote::Optimal,
+    }
+}
+
+fn proof(t: usize) -> Proof {
+    match note(t) {
+        PlanNote::Optimal if t == 30 => {
+            Proof::Uncertified("12500 micro-credits above its bound, at most 10000 are tolerated".into())
+        }
+        PlanNote::Optimal | PlanNote::TimeLimit => {
+            Proof::Certified { cost: Micro(41_000_000), gap: Micro(t as i64 * 37), gas: 310_000 }
+        }
+        PlanNote::Cpo => Proof::Uncertified("the CPO's own setpoints".into()),
+        PlanNote::Fallback(reason) | PlanNote::Undispatched(reason) => Proof::Uncertified(reason),
     }
 }
 

@@ -23,6 +23,8 @@ pub mod page;
 pub mod summary;
 pub mod table;
 
+pub mod payout;
+
 pub mod engine;
 pub mod run;
 

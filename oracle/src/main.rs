@@ -1,7 +1,7 @@
 //! `provolt`: runs a network of charge points, and proves what it does.
 
 use clap::{Parser, Subcommand};
-use oracle::commands::{claim, deploy, explain, history, register, replay, status, submit, verify};
+use oracle::commands::{claim, deploy, explain, history, plans, register, replay, status, submit, verify};
 use oracle::run;
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,6 +37,12 @@ enum Command {
     Status(status::Args),
     /// Pays out what bills of a site came to, once they can no longer be disputed
     Claim(claim::Args),
+    /// Shows or sets what a site asks of its plans: mode, tolerance, bond, verifier
+    Rules(Box<plans::RulesArgs>),
+    /// Shows the operator's stake on plans, brings money in, takes it out, gives bonds back
+    Stake(plans::StakeArgs),
+    // Its own text is the longer one.
+    Challenge(plans::ChallengeArgs),
     /// Lists what has happened: sessions opened and settled, bills corrected and paid out, bookings
     History(history::Args),
     // Its own text is the longer one.
@@ -67,6 +73,9 @@ fn main() -> ExitCode {
                 Command::Register(args) => register::run(&args, &mut out).await?,
                 Command::Submit(args) => return submit::run(&args, &mut out).await,
                 Command::Status(args) => status::run(&args, &mut out).await?,
+                Command::Rules(args) => plans::rules(&args, &mut out).await?,
+                Command::Stake(args) => plans::stake(&args, &mut out).await?,
+                Command::Challenge(args) => return plans::challenge(&args, &mut out).await,
                 Command::History(args) => history::run(&args, &mut out).await?,
                 Command::Verify(args) => return verify::run(&args, &mut out).await,
                 Command::Explain(args) => explain::run(&args, &mut out).await?,

@@ -1,13 +1,28 @@
-//! Merkle trees over signed readings, in the form that Dispatch proves lanes by: a leaf is hashed twice, pairs are hashed in
+//! Merkle trees over signed readings, in the form that Dispatch proves lanes by, and over the needs of a plan: a leaf is hashed twice, pairs are hashed in
 //! ascending order, an odd node moves up unchanged (OpenZeppelin's `MerkleProof`).
 
 use alloy::primitives::{B256, keccak256};
 use alloy::sol_types::SolValue;
+use optimizer::certificate::{Certificate, Leaf, Refused, leaves};
 
 /// Leaf of a lane: digests of the signed readings from which and up to which it counts; both zero where the meter was
 /// silent and the lane is an estimate.
 pub fn leaf(lane: u16, start: B256, stop: B256) -> B256 {
     keccak256(keccak256((alloy::primitives::U256::from(lane), start, stop).abi_encode_params()))
+}
+
+/// Leaf of a need of a certified plan, as `Certificate.root` of IProtocol.sol has them.
+pub fn need_leaf(leaf: &Leaf) -> B256 {
+    let prices: Vec<u8> = leaf.price.iter().flat_map(|price| price.to_be_bytes()).collect();
+    let lane = alloy::primitives::U256::from(leaf.lane);
+    let fields = (lane, keccak256(&leaf.need), keccak256(&leaf.cells), keccak256(prices));
+    keccak256(keccak256(fields.abi_encode_params()))
+}
+
+/// Root over the needs of a certified plan.
+pub fn plan_root(certificate: &Certificate) -> Result<B256, Refused> {
+    let leaves = leaves(&certificate.inputs, &certificate.schedule, &certificate.multipliers)?;
+    Ok(root(&leaves.iter().map(need_leaf).collect::<Vec<_>>()))
 }
 
 /// What leads from the leaf at `index` up to the root.

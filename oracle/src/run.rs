@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const DEFAULT_SPEED: &str = "1440";
 /// A local chain begins this long before the scenario: room for deployment and registration.
 const CHAIN_BEFORE_S: i64 = 3600;
+/// On a chain of its own a run looks that far ahead at its end: bills of a day can be disputed for two days after it.
+const AFTERMATH_S: i64 = 4 * 86_400;
 /// What charge points and drivers said, waiting for the engine. Each sender waits for its own answer, so more than one
 /// message per connection is never under way.
 const QUEUE: usize = 1024;
@@ -277,6 +279,11 @@ async fn day(args: &RunOptions, keyring: &Keyring, stage: &mut Stage, store: Sto
     let mut report = engine.run(|report| progress.show(report)).await?;
     progress.end();
     compare_uncontrolled(&scenario, &mut report);
+    if stage.anvil.is_some() {
+        let end = scenario.signals.first.plus(scenario.signals.len()).end();
+        let paid = engine.pay_out(UnixTime(end.0 + AFTERMATH_S)).await.context("paying out")?;
+        say(&table::paid_out(&paid));
+    }
     let totals = totals(&protocol).await?;
     engine.finish()?;
     drop(engine);
@@ -349,7 +356,7 @@ fn present(
     let json_path = folder.join("report.json");
     files::write_whole(&json_path, &serde_json::to_vec(report)?)?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}\n{}", table::sessions(report), table::sites(report))?;
+    writeln!(out, "{}\n{}\n{}", table::sessions(report), table::sites(report), table::proofs(report))?;
     writeln!(out, "{}", table::totals(&summary))?;
     writeln!(out, "report: {}", path.display())?;
     if args.json {

@@ -1,6 +1,6 @@
 //! The day in one line of JSON.
 
-use optimizer::report::{Report, SessionStage};
+use optimizer::report::{Proof, Report, SessionStage};
 use optimizer::units::{Micro, WattHours, Watts};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -26,6 +26,12 @@ pub struct Summary {
     pub credit_accounted: Micro,
     /// Flexibility tokens minted.
     pub flex_minted: Micro,
+    /// Plans whose certificates the chain has accepted, over all sites.
+    pub plans_certified: usize,
+    /// Plans without one.
+    pub plans_uncertified: usize,
+    /// Largest gap of a certified plan: cost above the proven bound.
+    pub gap_largest: Micro,
     /// Intervals × groups in which meters prove that a limit was exceeded.
     pub limit_violations: u32,
     /// Grid cost.
@@ -56,6 +62,7 @@ impl Summary {
     pub fn from_report(report: &Report, chain: ChainTotals, wall: Duration) -> Self {
         let delivered: WattHours = report.sessions.iter().map(|s| s.delivered_wh).sum();
         let shortfall: WattHours = report.sessions.iter().map(|s| s.shortfall_wh).sum();
+        let proofs = || report.sites.iter().flat_map(|site| &site.proofs);
         Self {
             scenario: report.scenario.clone(),
             intervals: report.intervals,
@@ -66,6 +73,9 @@ impl Summary {
             credit_supply: chain.credit_supply,
             credit_accounted: chain.credit_accounted,
             flex_minted: chain.flex_minted,
+            plans_certified: proofs().filter(|proof| proof.is_certified()).count(),
+            plans_uncertified: proofs().filter(|proof| !proof.is_certified()).count(),
+            gap_largest: proofs().filter_map(Proof::gap).max().unwrap_or_default(),
             limit_violations: report.sites.iter().map(|s| s.limit_violations).sum(),
             cost: report.sites.iter().map(|s| s.cost).sum(),
             cost_uncontrolled: report.sites.iter().map(|s| s.cost_uncontrolled).sum(),
@@ -99,7 +109,7 @@ mod tests {
         assert_eq!(
             keys,
             "scenario intervals sessions settled energy_wh delivered_share credit_supply credit_accounted flex_minted \
-             limit_violations cost cost_uncontrolled peak_w peak_uncontrolled_w wall_s"
+             plans_certified plans_uncertified gap_largest limit_violations cost cost_uncontrolled peak_w peak_uncontrolled_w wall_s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
         );

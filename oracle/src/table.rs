@@ -1,9 +1,10 @@
-//! What the terminal shows: one line while a day runs, two tables when it is over. 120 columns.
+//! What the terminal shows: one line while a day runs, three tables when it is over. 120 columns.
 
+use crate::payout::PaidOut;
 use crate::summary::Summary;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use optimizer::report::{Report, SessionReport, SessionStage, SiteReport};
+use optimizer::report::{Proof, Report, SessionReport, SessionStage, SiteReport};
 use optimizer::units::{INTERVAL_S, Micro, UnixTime, WattHours, Watts};
 use std::fmt::Write;
 
@@ -48,7 +49,11 @@ pub fn sessions(report: &Report) -> String {
     for session in &report.sessions {
         table.row(session_row(report, session));
     }
-    format!("{}{}\n", table.print(), "kWh, credits; tokens earned for flexibility, and its worth, uncertified as yet")
+    format!(
+        "{}{}\n",
+        table.print(),
+        "kWh, credits; tokens earned for certified flexibility, and its worth at node prices"
+    )
 }
 
 /// One row per site: peak, energy and cost, and the same day uncontrolled beside it.
@@ -69,6 +74,60 @@ pub fn sites(report: &Report) -> String {
         table.row(site_row(site));
     }
     format!("{}{}\n", table.print(), "kW, kWh, credits; uncontr.: the same day without a plan")
+}
+
+/// What is proven of the plans of each site.
+pub fn proofs(report: &Report) -> String {
+    let mut table = Table::new(&[
+        ("Site", false),
+        ("Plans", true),
+        ("Certified", true),
+        ("Gap: median", true),
+        ("largest", true),
+        ("% of cost", true),
+        ("Gas: median", true),
+        ("largest", true),
+    ]);
+    for site in &report.sites {
+        let certified = site.proofs.iter().filter_map(|proof| match proof {
+            Proof::Certified { cost, gap, gas } => Some((*gap, *cost, *gas)),
+            Proof::Uncertified(_) => None,
+        });
+        let mut certified: Vec<_> = certified.collect();
+        certified.sort_unstable();
+        let mut row = vec![tail(&site.id, 24), site.proofs.len().to_string(), certified.len().to_string()];
+        let middle = certified.get(certified.len() / 2).copied();
+        let mut gas: Vec<u64> = certified.iter().map(|(.., gas)| *gas).collect();
+        gas.sort_unstable();
+        let beside = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        row.push(beside(middle.map(|(gap, ..)| credits(gap))));
+        row.push(beside(certified.last().map(|(gap, ..)| credits(*gap))));
+        row.push(beside(certified.last().and_then(|(gap, cost, _)| gap_percent(*gap, *cost))));
+        row.push(beside(gas.get(gas.len() / 2).map(ToString::to_string)));
+        row.push(beside(gas.last().map(ToString::to_string)));
+        table.row(row);
+    }
+    let told = "credits; gap: no schedule of the same inputs is cheaper by more, which the chain has verified; gas without a \
+                chain: 0";
+    format!("{}{told}\n", table.print())
+}
+
+/// A gap in per cent of the plan's cost, rounded up; `None` where that is not above zero.
+fn gap_percent(gap: Micro, cost: Micro) -> Option<String> {
+    let hundredths = (cost.0 > 0).then(|| -(-i128::from(gap.0) * 10_000).div_euclid(i128::from(cost.0)))?;
+    Some(format!("{}.{:02}", hundredths / 100, hundredths % 100))
+}
+
+/// What drivers and owners got once nobody could dispute it any more.
+pub fn paid_out(paid: &[PaidOut]) -> String {
+    let claimed = |p: &PaidOut| p.claimed.as_ref().and_then(|c| c.amount.try_into().ok()).map_or(Micro::ZERO, Micro);
+    format!(
+        "four days later, nobody having disputed anything: {} credits of bills paid out, {} flexibility tokens minted for \
+         {} sessions",
+        credits(paid.iter().map(claimed).sum()),
+        credits(paid.iter().map(|p| p.minted).sum()),
+        paid.iter().map(|p| p.rewards).sum::<usize>(),
+    )
 }
 
 /// What the chain says: credits issued and accounted for, flexibility tokens minted.
@@ -96,7 +155,7 @@ fn session_row(report: &Report, session: &SessionReport) -> Vec<String> {
         kilo(session.delivered_wh.0),
         outcome(report, session),
         credits(session.paid),
-        credits(whole_cents(session.flex_minted)),
+        credits(whole_cents(session.flex_reward)),
         credits(whole_cents(session.flex_worth)),
         session.receipt.as_deref().map(short).unwrap_or_default(),
     ]

@@ -32,7 +32,10 @@ const ProvoltCharts = (() => {
 
   // ---- (a) power by source
 
-  const PLAN_NOTES = { Optimal: "optimal", Fallback: "fallback", Cpo: "the CPO's own", Undispatched: "not dispatched" };
+  const PLAN_NOTES = {
+    Optimal: "optimal", TimeLimit: "best in time", Fallback: "fallback", Cpo: "the CPO's own",
+    Undispatched: "not dispatched",
+  };
 
   /** Plan notes come as "Optimal" or {"Fallback": "why"}. */
   function plan(site, i) {
@@ -73,7 +76,7 @@ const ProvoltCharts = (() => {
     const base = plot.height - plot.bottom;
     site.plans.forEach((_, i) => {
       const { kind } = plan(site, i);
-      if (kind === "Optimal") return;
+      if (kind === "Optimal" || kind === "TimeLimit") return;
       const box = { x: plot.x(i), width: round(plot.step), y: base - 4, height: 4 };
       element(plot.svg, "rect", { ...box, class: `note note-${kind.toLowerCase()}` });
     });

@@ -64,6 +64,7 @@ const ProvoltPage = (() => {
       ["Grid cost, credits", format.credits(cost), ...against(cost, costBefore, format.credits, known)],
       [peakTitle, format.kw(peak), ...against(peak, peakBefore, format.kw, known)],
       ["Limit violations", String(violations), violations ? "proved by meters" : "no meter saw one", flag(violations)],
+      certified(sites),
     ];
     return live ? [loadNow(sites), ...cards] : cards;
   }
@@ -75,6 +76,14 @@ const ProvoltPage = (() => {
     const where = sites.length > 1 ? " at the fullest site" : ` of ${format.kw(limit)}`;
     const remark = `${format.percent(Math.max(0, worst))} of the limit${where}`;
     return ["Load now", format.kw(load), load < 0 ? "feeding into the grid" : remark, worst > 1 ? "bad" : ""];
+  }
+
+  /** How many plans the chain holds a certificate of, and how far from the optimum any of them may be. */
+  function certified(sites) {
+    const proofs = sites.flatMap((s) => s.proofs);
+    const gaps = proofs.flatMap((p) => (p.Certified ? [p.Certified.gap] : []));
+    const remark = gaps.length ? `largest gap ${format.credits(Math.max(...gaps))} credits` : "no plan yet";
+    return ["Plans certified", `${gaps.length} of ${proofs.length}`, remark, ""];
   }
 
   function cards(host, live) {
@@ -175,7 +184,7 @@ const ProvoltPage = (() => {
         idCell(session.id), session.driver, session.evse, time(session.arrival), time(session.departure),
         format.kwh(session.energy_wh),
         { text: format.kwh(session.delivered_wh), share: session.delivered_wh / (session.energy_wh || 1) },
-        { text: outcome, kind: `state ${kind}` }, format.credits(session.paid), format.credits(session.flex_minted),
+        { text: outcome, kind: `state ${kind}` }, format.credits(session.paid), format.credits(session.flex_reward),
         receipt,
       ],
     };
@@ -199,6 +208,30 @@ const ProvoltPage = (() => {
     };
   }
 
+  const PLAN_COLUMNS = [
+    ["Interval", ""], ["Planned", ""], ["Certificate", ""], ["Cost", "n"], ["Bound", "n"], ["Gap", "n"],
+    ["of cost", "n"], ["Gas", "n"],
+  ];
+
+  const PLANNED = {
+    Optimal: "optimal", TimeLimit: "best in time", Cpo: "CPO's own", Fallback: "fallback", Undispatched: "not posted",
+  };
+
+  /** What is proven of an interval's plan: no schedule of the same inputs is cheaper by more than the gap. */
+  function planRow(report, site, at) {
+    const { moment } = clock(site.time_zone);
+    const note = site.plans[at];
+    const [word, why] = typeof note === "string" ? [note] : Object.entries(note)[0];
+    const key = String(report.first + at);
+    const first = [moment((report.first + at) * 900, report.first * 900), { text: PLANNED[word], title: why ?? "" }];
+    const { Certified: proof, Uncertified: reason } = site.proofs[at];
+    if (!proof) return { key, cells: [...first, { text: reason, kind: "state shortfall" }, "", "", "", "", ""] };
+    const share = proof.cost > 0 ? `${format.number((100 * proof.gap) / proof.cost, 2)} %` : "\u2013";
+    const money = [proof.cost, proof.cost - proof.gap, proof.gap].map(format.credits);
+    const gas = proof.gas ? format.number(proof.gas, 0) : "\u2013";
+    return { key, cells: [...first, { text: "certified", kind: "state met" }, ...money, share, gas] };
+  }
+
   // ---- charts of the chosen site
 
   const LEGENDS = {
@@ -208,7 +241,7 @@ const ProvoltPage = (() => {
       ["pv", "PV"], ["net", "Grid, net"], ["limit", "Limit"],
       ...(site.uncontrolled_net_w.length > 0 ? [["uncontrolled", "Grid, uncontrolled"]] : []),
       ...(report.finished ? [] : [["ahead", "Plan ahead"]]),
-      ...(site.plans.every((note) => note === "Optimal") ? [] : [["note-fallback", "Fallback, CPO's own or none"]]),
+      ...(site.plans.every((note) => ["Optimal", "TimeLimit"].includes(note)) ? [] : [["note-fallback", "Fallback, CPO's own or none"]]),
     ],
     price: () => [["buy", "From the grid"], ["sell", "Into the grid"]],
     charge: () => [["soc", "Content at the end of the interval"]],
@@ -306,6 +339,7 @@ const ProvoltPage = (() => {
     const evses = live ? table(tableHost, "EVSEs", EVSE_COLUMNS) : null;
     const sessions = live ? null : table(tableHost, "Sessions", SESSION_COLUMNS);
     const sites = table(tableHost, "Sites, and the same day uncontrolled", SITE_COLUMNS);
+    const plans = table(tableHost, "Plans, and what the chain has verified of them", PLAN_COLUMNS);
 
     function show() {
       if (!report || report.sites.length === 0) return;
@@ -321,6 +355,7 @@ const ProvoltPage = (() => {
       evses?.(site.evses.map((evse) => evseRow(report, site, evse)));
       sessions?.(report.sessions.map((session) => sessionRow(report, session)));
       sites(report.sites.map(siteRow));
+      plans(site.plans.map((_, at) => planRow(report, site, at)));
       root.dataset.now = report.now;
     }
 

@@ -1,8 +1,26 @@
 //! `provolt verify` and `provolt explain` on real chains: a clean day, every kind of act, and every kind of fact corrupted,
 //! in what was read and on a chain whose contracts lack a check.
 
+/// The first event that fits, to be changed, and its transaction.
+macro_rules! edit {
+    ($range:expr, $family:ident, $pattern:pat $(if $guard:expr)? => $body:expr) => {{
+        let mut found = None;
+        for fact in &mut $range.facts {
+            let Event::$family(event) = &mut fact.event else { continue };
+            if let $pattern = edit!(@event $family, event) $(&& $guard)? {
+                $body;
+                found = Some(fact.at.transaction);
+                break;
+            }
+        }
+        found.expect("no such event")
+    }};
+    (@event $family:ident, $event:ident) => { &mut **$event };
+}
+
 mod acts;
 mod corruptions;
+mod plans;
 
 use super::day;
 use acts::Ground;
@@ -55,23 +73,6 @@ impl Told {
 
 fn named(report: &Report, kind: Kind, transaction: Option<B256>) -> bool {
     report.findings.iter().any(|f| f.kind == kind && f.transaction == transaction)
-}
-
-/// The first event that fits, to be changed, and its transaction.
-macro_rules! edit {
-    ($range:expr, $family:ident, $pattern:pat $(if $guard:expr)? => $body:expr) => {{
-        let mut found = None;
-        for fact in &mut $range.facts {
-            let Event::$family(event) = &mut fact.event else { continue };
-            if let $pattern = edit!(@event $family, event) $(&& $guard)? {
-                $body;
-                found = Some(fact.at.transaction);
-                break;
-            }
-        }
-        found.expect("no such event")
-    }};
-    (@event $family:ident, $event:ident) => { &mut **$event };
 }
 
 /// The transaction of the first event of Settlement that fits.
@@ -132,7 +133,10 @@ async fn a_day_is_clean_and_every_doctored_fact_is_named() -> Result<()> {
     let printed = String::from_utf8(output.stdout)?;
     assert_eq!(output.status.code(), Some(0), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_str(&printed)?;
-    assert_eq!((&report["clean"], &report["sites"][0]["plans_uncertified"]), (&json!(true), &json!(96)), "{printed}");
+    assert_eq!((&report["clean"], &report["sites"][0]["plans_certified"]), (&json!(true), &json!(96)), "{printed}");
+    let forecasts = report["sites"][0]["forecasts"].as_array().context("no forecasts")?;
+    // What was planned with is what was metered: the quickstart's sun shines as forecast.
+    assert!(forecasts.len() == 4 && forecasts.iter().all(|f| f["mean_w"].as_i64() < Some(20)), "{forecasts:?}");
     assert_eq!(report["sites"][0]["settled"], json!(summary.settled));
     let table = String::from_utf8(call(&["verify"])?.stdout)?;
     assert!(table.contains("group limits") && table.contains(" 0 findings"), "{table}");
@@ -140,6 +144,7 @@ async fn a_day_is_clean_and_every_doctored_fact_is_named() -> Result<()> {
     let told = tell(&protocol).await?;
     assert!(told.report.clean, "{:?}", told.report.findings);
     explained(&ground, &protocol, &told, &call)?;
+    plans::corrupted(&told, &protocol)?;
 
     type Change = fn(&mut Range) -> B256;
     use IDispatch::IDispatchEvents as D;
@@ -297,7 +302,12 @@ fn explained(
         assert_eq!(i64::from(asked.energy_wh), session.energy_wh.0);
         let metered: i64 = story.quarters.iter().filter_map(|q| q.metered_wh).sum();
         assert!(metered >= session.delivered_wh.0, "the intervals of a stay hold its energy");
-        assert!(story.quarters.iter().all(|q| q.certificate == "uncertified" && q.setpoint_w.is_some()));
+        assert!(story.quarters.iter().all(|q| q.certificate == "certified" && q.setpoint_w.is_some()));
+        assert!(story.quarters.iter().all(|q| q.gap_micro.is_some() && q.import_price.is_some()));
+        let proofs: Vec<_> = story.quarters.iter().filter_map(|q| q.proof.as_ref()).collect();
+        assert!(!proofs.is_empty() && proofs.iter().all(|proof| proof.checked), "{}", session.id);
+        // What the oracle measured while the car was there, and what anyone makes of the chain afterwards.
+        assert_eq!(story.flexibility.recomputed_micro, Some(session.flex_worth.0), "{}", session.id);
         assert_eq!((story.meter.tier, story.state, story.findings.len()), ("unattested", "settled", 0));
     }
     let id = report.sessions[0].id.clone();

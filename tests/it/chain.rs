@@ -5,7 +5,7 @@ use anyhow::Result;
 use optimizer::scenario::Scenario;
 use optimizer::site::{AssetKind, Site};
 use optimizer::units::{Interval, Micro, UnixTime, Watts};
-use oracle::abi::{IDispatch, IntervalState, Request, SessionState};
+use oracle::abi::{CPO_REASON, IDispatch, IntervalState, Request, SessionState};
 use oracle::chain::anvil::{self, Anvil, Options};
 use oracle::chain::events::Which;
 use oracle::chain::register::register;
@@ -49,6 +49,10 @@ impl Local {
         let protocol = Protocol::new(chain.clone(), deploy(&chain, &arguments).await?.deployment);
         register(&protocol, &scenario, &keyring).await?;
         Ok(Self { protocol, keyring, scenario, _anvil: anvil, folder })
+    }
+
+    pub(super) fn scenario(&self) -> &Scenario {
+        &self.scenario
     }
 
     pub(super) fn site(&self) -> &Site {
@@ -96,7 +100,7 @@ impl Local {
         let mut lanes = vec![0; 2 * self.site().assets.len()];
         lanes[2 * lane..2 * lane + 2].copy_from_slice(&evse_w.lane().unwrap().to_be_bytes());
         let site = signing::id(&self.site().id);
-        Call::PostSetpoints { site, interval: interval.0, lanes, plan_hash: keccak256("plan") }
+        Call::PostUncertified { site, interval: interval.0, lanes, reason: "a test".to_owned() }
     }
 
     pub(super) fn request(&self, driver: &str, nonce: u64) -> Result<Call> {
@@ -134,8 +138,10 @@ async fn registering_twice_changes_nothing() -> Result<()> {
     assert_eq!(usize::from(site.assetCount), local.site().assets.len());
     assert_eq!(usize::from(site.groupCount), local.site().groups.len());
     let deposits: Micro = scenario.drivers.iter().map(|d| d.deposit).sum();
-    assert_eq!(protocol.credit_supply().await?, deposits);
-    assert_eq!(protocol.accounted().await?, deposits);
+    let (pool, _) = protocol.pool(protocol.chain.operator()).await?;
+    assert!(pool > Micro::ZERO);
+    assert_eq!(protocol.credit_supply().await?, deposits + pool);
+    assert_eq!(protocol.accounted().await?, deposits + pool);
     for driver in &scenario.drivers {
         assert_eq!(protocol.wallet(keyring.person(&driver.id)?.address()).await?, driver.deposit);
     }
@@ -181,14 +187,18 @@ async fn setpoints_are_refused_with_the_reason() -> Result<()> {
         let power = if evse { asset.rated_w } else { Watts(0) };
         lanes.extend(power.lane().unwrap().to_be_bytes());
     }
-    let all = Call::PostSetpoints { site, interval: first.plus(1).0, lanes, plan_hash: B256::ZERO };
+    let all = Call::PostUncertified { site, interval: first.plus(1).0, lanes, reason: "a test".to_owned() };
     let refused = local.outcome(&all).await?.result.unwrap_err();
     assert_eq!(refused.name, "ImportLimitExceeded");
     let decoded: IDispatch::ImportLimitExceeded = alloy::sol_types::SolError::abi_decode(&refused.data).unwrap();
     assert_eq!(decoded.limitW, alloy::primitives::U256::from(50_000));
     let stranger = local.keyring.person("driver-01")?.address();
     let call = local.setpoints(first.plus(1), Watts(0));
-    assert_eq!(local.protocol.dry_run(&call, stranger).await?.unwrap_err().name, "NotAuthorised");
+    assert_eq!(local.protocol.dry_run(&call, stranger).await?.unwrap_err().name, "NotPlanner");
+    // Past Plans, which alone may dispatch, not even the operator gets anything through.
+    let Call::PostUncertified { site, interval, lanes, .. } = call else { unreachable!() };
+    let past = Call::PostSetpoints { site, interval, lanes, plan_hash: B256::ZERO };
+    assert_eq!(local.refusal(&past).await?, "NotAuthorised");
     Ok(())
 }
 
@@ -306,14 +316,19 @@ async fn a_cpo_submits_its_own_setpoints_and_all_or_none_are_sent() -> Result<()
     let (code, printed) = local.submit(first, 3000, Some(&owner)).await?;
     assert_eq!(code, ExitCode::SUCCESS, "{printed}");
     let (posts, next) = local.protocol.cpo_posts(0).await?;
-    assert_eq!((posts.len(), posts[0].event.poster), (1, local.keyring.person(&owner)?.address()));
+    assert_eq!((posts.len(), posts[0].event.poster), (1, local.protocol.deployment.plans));
+    let told = local.protocol.uncertified_posted(0, None).await?.remove(0).event;
+    assert_eq!((told.poster, told.reason.as_str()), (local.keyring.person(&owner)?.address(), CPO_REASON));
     assert_eq!(local.protocol.cpo_posts(next).await?.0, []);
     let (code, printed) = local.submit(first, 3000, Some(&owner)).await?;
     assert_eq!(code, ExitCode::FAILURE);
     assert!(printed.contains("has setpoints already"), "{printed}");
-    // The operator's own posts are not the CPO's.
+    // By the operator's own hand, and not by its plans.
     let (code, _) = local.submit(first.plus(1), 3000, None).await?;
-    assert_eq!((code, local.protocol.cpo_posts(next).await?.0), (ExitCode::SUCCESS, vec![]));
+    assert_eq!((code, local.protocol.cpo_posts(next).await?.0.len()), (ExitCode::SUCCESS, 1));
+    let planned = local.setpoints(first.plus(2), Watts(0));
+    assert!(local.outcome(&planned).await?.result.is_ok());
+    assert_eq!(local.protocol.cpo_posts(next).await?.0.len(), 1);
     Ok(())
 }
 

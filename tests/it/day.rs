@@ -3,16 +3,18 @@
 use alloy::primitives::Address;
 use anyhow::{Context, Result, bail, ensure};
 use optimizer::device::{Context as Why, Reading};
-use optimizer::report::{Report, SessionStage};
+use optimizer::report::{Proof, Report, SessionStage};
 use optimizer::scenario::Scenario;
 use optimizer::simulate::simulate;
 use optimizer::units::{Micro, UnixTime, WattHours, Watts};
-use oracle::abi::SessionState;
+use oracle::abi::{Bill, CPO_REASON, SessionState};
 use oracle::chain::anvil::{self, Anvil};
 use oracle::chain::events::Which;
 use oracle::chain::{Chain, Deployment, Protocol};
 use oracle::keys::Keyring;
+use oracle::payout::pay_out;
 use oracle::signing;
+use oracle::store::Store;
 use oracle::summary::Summary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -170,11 +172,13 @@ async fn the_quickstart_day_adds_up_everywhere() -> Result<()> {
     assert_eq!(summary.settled, summary.sessions, "every session is settled");
     assert_eq!(summary.credit_accounted, summary.credit_supply, "credits are accounted for");
     assert_eq!(summary.limit_violations, 0);
-    assert_eq!(summary.flex_minted, Micro::ZERO, "nothing is certified yet");
+    assert_eq!((summary.plans_certified, summary.plans_uncertified), (96, 0));
     assert!(report.finished && report.sessions.iter().all(|s| s.state == SessionStage::Settled));
     chain_agrees(&ground, &report).await?;
     meters_agree(&ground, &report).await?;
     assert_eq!(ground.posted().await?, simulated(&ground.scenario), "run and simulate reach the same setpoints");
+    proofs_agree(&ground, &report).await?;
+    rewards_are_minted(&ground, &report).await?;
     let page = std::fs::read_to_string(ground.state().join("report.html"))?;
     for session in &report.sessions {
         let receipt = session.receipt.as_deref().context("a settled session without receipt")?;
@@ -202,9 +206,11 @@ async fn chain_agrees(ground: &Ground, report: &Report) -> Result<()> {
         assert_eq!(i64::try_from(bill.amount)?, session.paid.0, "{}", session.id);
         let receipt = signing::receipt(&terms, bill);
         assert_eq!(Some(receipt.to_string()), session.receipt);
+        let rewarded = Bill { reward: u128::try_from(session.flex_reward.0)?, ..bill.clone() };
+        let kept_for_it = signing::receipt(&terms, &rewarded);
         let (kept, state) = protocol.place(terms.evse, terms.place).await?;
         // A place is used again by a later session once its bill is final, which no day lasts.
-        assert_eq!((kept[..] == receipt[..26], state), (true, SessionState::Settled), "{}", session.id);
+        assert_eq!((kept[..] == kept_for_it[..26], state), (true, SessionState::Settled), "{}", session.id);
         assert_eq!(session.paid, session.price.bill(session.delivered_wh), "the bill follows from energy and price");
         *expected.entry(session.driver.clone()).or_default() -= session.paid;
         earned[session.site] += session.paid;
@@ -222,8 +228,63 @@ async fn chain_agrees(ground: &Ground, report: &Report) -> Result<()> {
             site.id
         );
     }
-    let all: Micro = expected.values().chain(&earned).copied().sum();
+    let (pool, _) = protocol.pool(protocol.chain.operator()).await?;
+    let all: Micro = expected.values().chain(&earned).chain([&pool]).copied().sum();
     assert_eq!(protocol.accounted().await?, all, "nothing is held any more");
+    audit_finds_nothing(ground).await
+}
+
+/// What the report says of each plan is what the chain has verified, and what a simulation finds.
+async fn proofs_agree(ground: &Ground, report: &Report) -> Result<()> {
+    let protocol = ground.protocol().await?;
+    let posted = protocol.plans_posted(0, None).await?;
+    let simulated = simulate(&ground.scenario, |_| {}).report;
+    for ((site, report), simulated) in ground.scenario.sites.iter().zip(&report.sites).zip(&simulated.sites) {
+        let id = signing::id(&site.id);
+        let mut certified = 0;
+        for (at, (proof, dry)) in report.proofs.iter().zip(&simulated.proofs).enumerate() {
+            let interval = ground.scenario.signals.first.plus(at);
+            let Proof::Certified { cost, gap, gas } = proof else { continue };
+            certified += 1;
+            let Proof::Certified { cost: dry_cost, gap: dry_gap, gas: 0 } = dry else { bail!("{interval}: {dry:?}") };
+            assert_eq!((cost, gap), (dry_cost, dry_gap), "interval {interval}");
+            let told = posted.iter().find(|p| p.event.site == id && p.event.interval == interval.0);
+            let told = told.with_context(|| format!("interval {interval}: no plan on chain"))?;
+            let units = i128::try_from(told.event.plan.cost - told.event.plan.bound)?;
+            assert_eq!(i128::from(gap.0), (units + 39_999) / 40_000, "interval {interval}");
+            assert_eq!(*gas, protocol.chain.gas_used(told.transaction).await?);
+        }
+        assert_eq!(protocol.uncertified(id).await?, report.proofs.len() as u64 - certified, "{}", site.id);
+    }
+    for session in &report.sessions {
+        let (evse, arrival) = (&session.evse, session.arrival);
+        let dry =
+            simulated.sessions.iter().find(|s| s.evse == *evse && s.arrival == arrival).context("no such stay")?;
+        assert_eq!((session.flex_worth, session.flex_reward), (dry.flex_worth, dry.flex_reward), "{evse} {arrival}");
+    }
+    Ok(())
+}
+
+/// Once nobody can dispute them any more, drivers have the tokens that the report promised.
+async fn rewards_are_minted(ground: &Ground, report: &Report) -> Result<()> {
+    let (protocol, keys) = (ground.protocol().await?, Keyring::local()?);
+    let promised: Micro = report.sessions.iter().map(|s| s.flex_reward).sum();
+    assert!(promised > Micro::ZERO, "no session of the day earns anything");
+    let head = protocol.chain.head().await?;
+    protocol.chain.mine_at(UnixTime(head.time.0 + 3 * 86_400)).await?;
+    let folder = ground.folder.path().join("payout");
+    std::fs::create_dir(&folder)?;
+    let store = Store::open(&folder)?;
+    let mut minted = Micro::ZERO;
+    for site in &ground.scenario.sites {
+        minted += pay_out(&protocol, &store, signing::id(&site.id)).await?.minted;
+        assert_eq!(pay_out(&protocol, &store, signing::id(&site.id)).await?.rewards, 0, "nothing is minted twice");
+    }
+    assert_eq!((minted, protocol.flexibility_supply().await?), (promised, promised));
+    for driver in &ground.scenario.drivers {
+        let own = report.sessions.iter().filter(|s| s.driver == driver.id).map(|s| s.flex_reward).sum();
+        assert_eq!(protocol.flexibility_balance(keys.person(&driver.id)?.address()).await?, own, "{}", driver.id);
+    }
     audit_finds_nothing(ground).await
 }
 
@@ -408,6 +469,9 @@ async fn a_cpos_own_setpoints_are_adopted() -> Result<()> {
     ensure!(output.status.success(), "run: {}", String::from_utf8_lossy(&output.stderr));
     let report = ground.report()?;
     assert_eq!(report.sites[0].plans[48], optimizer::report::PlanNote::Cpo);
+    assert_eq!(report.sites[0].proofs[48], Proof::Uncertified(CPO_REASON.to_owned()));
+    let uncertified = ground.protocol().await?.uncertified_posted(0, None).await?;
+    assert!(uncertified.iter().any(|u| (u.event.interval, u.event.reason.as_str()) == (chosen.0, CPO_REASON)));
     assert_eq!(report.sites[0].metered.evse_w[48], Watts::ZERO, "every EVSE was held at rest");
     assert_eq!(ground.posted().await?[&(site.id.clone(), chosen.0)], lanes);
     assert_eq!(report.sites[0].limit_violations, 0);

@@ -10,4 +10,5 @@ mod evidence;
 mod house;
 mod nonsense;
 mod pages;
+mod plans;
 mod sessions;

@@ -34,6 +34,7 @@ function count() {
     heading: texts("h1")[0],
     connection: texts(".connection:not([hidden])")[0] ?? null,
     cards: number(".card"),
+    plans: number('[aria-label^="Plans"] tbody tr'),
     metered: number("#chart-power .bar.metered"),
     planned: number("#chart-power .bar.plan"),
     rects: number("#chart-power .bar rect"),

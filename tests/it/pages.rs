@@ -92,7 +92,8 @@ fn check_charts(seen: &Value, report: &Report) -> Result<()> {
         ("charge", 1),
         ("uncontrolled", usize::from(report.finished)),
         ("sessions", report.sessions.iter().filter(|s| s.site == 0).count()),
-        ("cards", if report.finished { 5 } else { 6 }),
+        ("cards", if report.finished { 6 } else { 7 }),
+        ("plans", site.plans.len()),
         ("unlabelled", 0),
     ];
     for (key, count) in expected {

@@ -106,6 +106,17 @@ pub(super) fn inputs(problem: &Problem) -> Result<Vec<u8>, Uncertified> {
     Ok(out.bytes)
 }
 
+/// What the owner of a site can bind by its hash (`PlanRules.terms` of IProtocol.sol): the bytes of penalty, surcharge, price
+/// of the peak and rows in the inputs.
+pub fn terms(problem: &Problem) -> Result<Vec<u8>, Uncertified> {
+    let mut out = Writer::default();
+    out.uint("shortfall_penalty", problem.shortfall_penalty.0, 4)?;
+    out.uint("risk_price", problem.risk_price.0, 4)?;
+    out.uint("the peak's price", problem.peak.as_ref().map_or(0, |peak| peak.price.0), 4)?;
+    rows(problem, &mut out)?;
+    Ok(out.bytes)
+}
+
 /// What the planner knows and the certified problem does not.
 fn refuse_features(problem: &Problem) -> Result<(), Uncertified> {
     let feature = |what: String| Err(Uncertified::Feature(what));

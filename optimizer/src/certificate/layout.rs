@@ -6,6 +6,10 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const INTERVALS_MAX: usize = 112;
 /// Most groups, as in the registry.
 pub(super) const GROUPS_MAX: usize = 64;
+/// Where penalty and surcharge are.
+pub(super) const TERMS: std::ops::Range<usize> = 12..20;
+/// Where the price of the peak is.
+pub(super) const PEAK_PRICE: std::ops::Range<usize> = 24..28;
 /// Bytes of a battery.
 pub(super) const BATTERY: usize = 29;
 /// Bytes of a need.

@@ -7,10 +7,13 @@
 
 mod encode;
 mod layout;
+mod leaves;
 mod multipliers;
 mod told;
 mod verify;
 
+pub use encode::terms;
+pub use leaves::{Claims, GroupClaim, Leaf, Placed, claims, leaves, node_prices};
 pub use told::{Doubt, Told, verdict_json};
 pub use verify::{Kind, Part, Refused, Verdict, verify};
 
@@ -18,7 +21,9 @@ use crate::problem::Problem;
 use crate::schedule::{Multipliers, Schedule};
 use crate::solve::{Planner, SolveError, fallback};
 use crate::validate::validate;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::de::Error as _;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::Write;
 
 /// Three byte strings for the chain, and what they prove.
@@ -64,6 +69,12 @@ pub enum Uncertified {
         /// Which lane.
         lane: usize,
     },
+    /// A setpoint of the first interval that belongs to no asset of the problem.
+    #[error("lane {lane}: its setpoint in the first interval is no part of the certified schedule")]
+    Column {
+        /// Which lane.
+        lane: usize,
+    },
     /// The schedule breaks something.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -77,6 +88,10 @@ pub fn certify(problem: &Problem, schedule: &Schedule, multipliers: &Multipliers
     let cells = encode::schedule(problem, schedule)?;
     let multipliers = multipliers::encode(problem, multipliers);
     let verdict = verify(&inputs, &cells, &multipliers)?;
+    let posted = schedule.column(0).into_iter().map(|power| power.lane().map(i16::to_be_bytes));
+    if let Some(lane) = posted.zip(verdict.first_column.chunks(2)).position(|(a, b)| a.is_none_or(|a| a != b)) {
+        return Err(Uncertified::Column { lane });
+    }
     Ok(Certificate { inputs, schedule: cells, multipliers, verdict })
 }
 
@@ -99,6 +114,28 @@ pub fn plan(
     }
 }
 
+/// A plan, and what is proven of it: its certificate, or why it has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The plan.
+    pub schedule: Schedule,
+    /// What is proven.
+    pub certificate: Result<Box<Certificate>, String>,
+}
+
+impl Planned {
+    /// A plan of which nothing is proven, and why.
+    pub fn uncertified(schedule: Schedule, reason: impl Into<String>) -> Self {
+        Self { schedule, certificate: Err(reason.into()) }
+    }
+
+    /// As [`plan`].
+    pub fn of(planner: &mut Planner, problem: &Problem, time_limit_ms: u32) -> Result<Self, SolveError> {
+        let (schedule, certificate) = plan(planner, problem, time_limit_ms)?;
+        Ok(Self { schedule, certificate: certificate.map(Box::new).map_err(|why| why.to_string()) })
+    }
+}
+
 /// Bytes in hex; cost and bound as text, because they outgrow a JSON number; money in micro.
 impl Serialize for Certificate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -112,6 +149,33 @@ impl Serialize for Certificate {
         fields.serialize_field("gap_micro", &self.verdict.gap_micro().to_string())?;
         fields.end()
     }
+}
+
+/// From the three byte strings; what they prove is found out anew, so that nothing has to be believed.
+impl<'de> Deserialize<'de> for Certificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            inputs: String,
+            schedule: String,
+            multipliers: String,
+        }
+        let parts = Parts::deserialize(deserializer)?;
+        let bytes = |name: &str, text: &str| {
+            unhex(text).ok_or_else(|| D::Error::custom(format!("{name}: expected 0x and pairs of hex digits")))
+        };
+        let inputs = bytes("inputs", &parts.inputs)?;
+        let schedule = bytes("schedule", &parts.schedule)?;
+        let multipliers = bytes("multipliers", &parts.multipliers)?;
+        let verdict = verify(&inputs, &schedule, &multipliers).map_err(D::Error::custom)?;
+        Ok(Self { inputs, schedule, multipliers, verdict })
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.is_ascii() && digits.len() % 2 == 0)?;
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! A certificate that somebody shows: nothing of it is believed.
 
-use super::{Refused, Uncertified, Verdict, encode, verify};
+use super::{Refused, Uncertified, Verdict, encode, unhex, verify};
 use crate::problem::Problem;
 use crate::schedule::Schedule;
 use serde::Deserialize;
@@ -88,9 +88,5 @@ pub fn verdict_json(verdict: &Verdict) -> serde_json::Value {
 }
 
 fn bytes(what: &'static str, text: &str) -> Result<Vec<u8>, Doubt> {
-    let digits = text.strip_prefix("0x").filter(|digits| digits.is_ascii() && digits.len() % 2 == 0);
-    let digits = digits.ok_or(Doubt::Hex(what))?.as_bytes();
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let byte = |pair: &[u8]| Some(16 * digit(pair.first()?)? + digit(pair.last()?)?);
-    digits.chunks(2).map(byte).collect::<Option<_>>().ok_or(Doubt::Hex(what))
+    unhex(text).ok_or(Doubt::Hex(what))
 }

@@ -3,6 +3,7 @@
 //! lift the bound above what some feasible schedule costs.
 
 use super::layout::*;
+use super::leaves::GroupClaim;
 
 /// What a certificate proves of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,18 +208,18 @@ fn length(part: Part, length: usize, expected: usize) -> Refused {
 
 /// Big-endian numbers in order. What is missing at the end reads as zero, as on chain; lengths are checked apart.
 #[derive(Debug, Clone, Copy)]
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self, at: usize, size: usize) -> i64 {
+    pub(super) fn peek(&self, at: usize, size: usize) -> i64 {
         let byte = |at: usize| i64::from(self.bytes.get(at).copied().unwrap_or(0));
         (at..at + size).fold(0, |number, at| number << 8 | byte(at))
     }
 
-    fn uint(&mut self, size: usize) -> i64 {
+    pub(super) fn uint(&mut self, size: usize) -> i64 {
         self.at += size;
         self.peek(self.at - size, size)
     }
@@ -229,11 +230,11 @@ impl<'a> Reader<'a> {
         (number ^ sign) - sign
     }
 
-    fn index(&mut self, size: usize) -> usize {
+    pub(super) fn index(&mut self, size: usize) -> usize {
         self.uint(size) as usize
     }
 
-    fn skip(&mut self, size: usize) -> Self {
+    pub(super) fn skip(&mut self, size: usize) -> Self {
         let here = *self;
         self.at += size;
         here
@@ -245,7 +246,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Number `t` of the series of 16-bit numbers that begins here.
-    fn cell(&self, t: usize) -> i64 {
+    pub(super) fn cell(&self, t: usize) -> i64 {
         self.peek(self.at + 2 * t, 2)
     }
 
@@ -260,6 +261,7 @@ impl<'a> Reader<'a> {
 struct Node {
     parent: usize,
     import: Vec<i64>,
+    by_interval: bool,
     export: i64,
     /// By interval, padding included: λ of the subtree, and once rows are priced that of what sits directly here.
     price: Vec<i64>,
@@ -280,9 +282,9 @@ struct Row {
     alpha: Vec<i64>,
 }
 
-struct Plan<'a> {
-    intervals: usize,
-    lanes: usize,
+pub(super) struct Plan<'a> {
+    pub(super) intervals: usize,
+    pub(super) lanes: usize,
     counts: [usize; 5],
     penalty: i64,
     risk: i64,
@@ -293,6 +295,8 @@ struct Plan<'a> {
     one_price: bool,
     nodes: Vec<Node>,
     rows: Vec<Row>,
+    /// Where rows begin in the inputs.
+    rows_at: usize,
     /// The inputs from the base loads on.
     inputs: Reader<'a>,
     /// The multipliers' root prices, those of the peak, of batteries, and of needs.
@@ -314,7 +318,7 @@ const ROWS: usize = 4;
 
 impl<'a> Plan<'a> {
     /// Reads everything but assets, and holds both lengths.
-    fn open(inputs: &'a [u8], multipliers: &'a [u8]) -> Result<Self, Refused> {
+    pub(super) fn open(inputs: &'a [u8], multipliers: &'a [u8]) -> Result<Self, Refused> {
         let mut reader = Reader { bytes: inputs, at: 0 };
         let (version, intervals) = (reader.index(1), reader.index(1));
         let lanes = reader.index(2);
@@ -333,6 +337,7 @@ impl<'a> Plan<'a> {
         let import = reader.skip(series);
         let feed_in = reader.skip(if one_price { 4 } else { series });
         let nodes = read_groups(&mut reader, groups, intervals)?;
+        let rows_at = reader.at;
         let rows = read_rows(&mut reader, counts[ROWS], groups, intervals)?;
         let rest = reader;
         let forecasts = (counts[BASE_LOADS] + counts[PVS]) * (FORECAST + 2 * intervals);
@@ -358,6 +363,7 @@ impl<'a> Plan<'a> {
             one_price,
             nodes,
             rows,
+            rows_at,
             inputs: rest,
             lambda,
             rho,
@@ -383,7 +389,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Prices of the groups from the root down.
-    fn price_groups(&mut self) -> Result<(), Refused> {
+    pub(super) fn price_groups(&mut self) -> Result<(), Refused> {
         let padded = 16 * self.intervals.div_ceil(16);
         for g in 0..self.nodes.len() {
             let refused = Err(Refused::PriceOutOfRange { group: g as u64 });
@@ -407,7 +413,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What rows add to the prices of what sits directly in their groups.
-    fn price_rows(&mut self) -> Result<(), Refused> {
+    pub(super) fn price_rows(&mut self) -> Result<(), Refused> {
         for row in self.rows.iter().filter(|row| !row.alpha.is_empty()) {
             for &(group, coefficient) in &row.terms {
                 let node = &mut self.nodes[group];
@@ -426,6 +432,43 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Where base loads, needs, PV inverters and batteries are in the inputs, and how many there are of each.
+    pub(super) fn assets(&self) -> [(Reader<'a>, usize); 4] {
+        let forecast = FORECAST + 2 * self.intervals;
+        let mut reader = self.inputs;
+        [(BASE_LOADS, forecast), (NEEDS, NEED), (PVS, forecast), (BATTERIES, BATTERY)]
+            .map(|(kind, size)| (reader.skip(size * self.counts[kind]), self.counts[kind]))
+    }
+
+    /// The bytes that [`super::terms`] writes: penalty and surcharge, the peak's price, rows.
+    pub(super) fn terms(&self) -> Vec<u8> {
+        let bytes = self.inputs.bytes;
+        [&bytes[TERMS], &bytes[PEAK_PRICE], &bytes[self.rows_at..self.inputs.at]].concat()
+    }
+
+    /// Import and feed-in price by interval, with their bias.
+    pub(super) fn prices(&self) -> (Vec<i64>, Vec<i64>) {
+        let series = |of: Reader<'_>| (0..self.intervals).map(|t| of.series(self.intervals, t)).collect();
+        let one = || vec![self.feed_in_price.peek(self.feed_in_price.at, 4); self.intervals];
+        (series(self.import_price), if self.one_price { one() } else { series(self.feed_in_price) })
+    }
+
+    /// The tree, with its limits.
+    pub(super) fn groups(&self) -> Vec<GroupClaim> {
+        let group = |node: &Node| GroupClaim {
+            parent: node.parent,
+            import: node.import.iter().take(self.intervals).copied().max().unwrap_or(0),
+            by_interval: node.by_interval,
+            export: node.export,
+        };
+        self.nodes.iter().map(group).collect()
+    }
+
+    /// Node prices of what draws directly in each group, padding included. After [`Plan::price_rows`].
+    pub(super) fn node_prices(&self) -> impl Iterator<Item = &[i64]> {
+        self.nodes.iter().map(|node| node.price.as_slice())
+    }
+
     /// Lane and group of an asset.
     fn place(&mut self) -> Result<(usize, usize), Refused> {
         let (lane, group) = (self.inputs.index(2), self.inputs.index(1));
@@ -441,7 +484,7 @@ impl<'a> Plan<'a> {
         Err(Refused::NoSuchLane { lane: lane as u64, lanes: self.lanes as u64 })
     }
 
-    fn check_group(&self, group: usize) -> Result<(), Refused> {
+    pub(super) fn check_group(&self, group: usize) -> Result<(), Refused> {
         if group < self.nodes.len() {
             return Ok(());
         }
@@ -687,7 +730,7 @@ fn read_groups(reader: &mut Reader<'_>, groups: usize, intervals: usize) -> Resu
             return Err(Refused::LimitOutOfRange { group: g as u64 });
         }
         let zeros = vec![0; intervals];
-        nodes.push(Node { parent, import, export, net: zeros.clone(), base: zeros, ..Node::default() });
+        nodes.push(Node { parent, import, by_interval, export, net: zeros.clone(), base: zeros, ..Node::default() });
     }
     Ok(nodes)
 }

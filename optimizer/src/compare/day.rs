@@ -3,14 +3,16 @@
 use super::month::local_s;
 use super::outcome::planned_wh;
 use super::{Algorithm, Plans, Run, Served, Watch};
+use crate::certificate::Planned;
 use crate::controller::with_foresight;
 use crate::heuristic;
 use crate::problem::{Need, Problem};
 use crate::report::{PowerSeries, mean_w, violations};
 use crate::scenario::Scenario;
+use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::settlement::{bill, total_ceiling};
-use crate::simulate::{Plan, SOLVE_LIMIT_MS, asked, simulate_with, uncontrolled};
+use crate::simulate::{SOLVE_LIMIT_MS, asked, simulate_with, uncontrolled};
 use crate::site::{AssetKind, Site};
 use crate::solve::{self, SolveError};
 use crate::units::{GramsPerMwh, INTERVALS_PER_HOUR, Interval, UnixTime, WattHours, Watts};
@@ -67,12 +69,17 @@ impl Day {
     }
 
     /// Planned and driven by the controller as in `simulate`.
-    fn simulated(&self, plans: &mut Plans, watch: Watch<'_>, by: &mut Plan<'_>) -> Flown {
+    fn simulated(
+        &self,
+        plans: &mut Plans,
+        watch: Watch<'_>,
+        by: &mut dyn FnMut(&Problem) -> Result<Schedule, SolveError>,
+    ) -> Flown {
         let mut plan = |problem: &Problem| {
             let (schedule, took_us) = watch.timed(|| by(problem));
             let schedule = schedule?;
             plans.note(problem, &schedule, took_us);
-            Ok(schedule)
+            Ok(Planned::uncertified(schedule, "nobody asked"))
         };
         let day = simulate_with(&self.scenario, &mut plan, |_| (watch.done)(1));
         let report = &day.report;

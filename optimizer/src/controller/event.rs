@@ -1,9 +1,9 @@
 //! Everything that can happen, and everything to do about it, side by side.
 
+use crate::certificate::{Certificate, Planned};
 use crate::device::Reading;
 use crate::flexibility::Flexibility;
 use crate::problem::Problem;
-use crate::schedule::Schedule;
 use crate::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,8 @@ pub enum Event {
         site: usize,
         /// Interval.
         interval: Interval,
-        /// The plan.
-        schedule: Box<Schedule>,
+        /// The plan, and what is proven of it.
+        plan: Box<Planned>,
     },
     /// No plan came back in time.
     SolveFailed {
@@ -85,6 +85,10 @@ pub enum Event {
         site: usize,
         /// Interval.
         interval: Interval,
+        /// Why the chain holds no certificate of them; `None` where it does.
+        uncertified: Option<String>,
+        /// What posting and verifying them cost; 0 without a chain.
+        gas: u64,
     },
     /// The chain refused the setpoints.
     PostRefused {
@@ -121,6 +125,15 @@ pub enum Event {
         /// Session id.
         session: String,
     },
+    /// A driver changed what it asks for, on chain; a departure that has passed ends the session.
+    Amended {
+        /// Session id.
+        session: String,
+        /// Energy wanted now.
+        energy_wh: WattHours,
+        /// Departure declared now.
+        departure: UnixTime,
+    },
     /// The chain refused the session.
     OpenRefused {
         /// Session id.
@@ -136,8 +149,13 @@ pub enum Event {
         receipt: String,
         /// Amount paid.
         paid: Micro,
-        /// Flexibility tokens minted.
-        minted: Micro,
+    },
+    /// The flexibility of a billed session is claimed on chain, or the chain refused the claim.
+    FlexibilityClaimed {
+        /// Session id.
+        session: String,
+        /// Tokens that will be minted once the bill is final; or why there are none.
+        reward: Result<Micro, String>,
     },
     /// The chain refused the bill.
     SettleRefused {
@@ -172,6 +190,8 @@ pub enum Action {
         interval: Interval,
         /// By lane.
         power_w: Vec<Watts>,
+        /// What is proven of the plan; or why nothing is.
+        certificate: Result<Box<Certificate>, String>,
     },
     /// → `Driven`.
     Drive {
@@ -211,6 +231,11 @@ pub enum Action {
         start: Reading,
         /// Register at the end.
         stop: Reading,
+    },
+    /// → `FlexibilityClaimed`.
+    ClaimFlexibility {
+        /// Session id.
+        session: String,
         /// Off the baseline.
         flexibility: Flexibility,
     },

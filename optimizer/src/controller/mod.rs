@@ -12,12 +12,13 @@ mod stay;
 
 pub use event::{Action, Asked, Event, Evidence};
 
+use crate::certificate::{Certificate, Planned};
 use crate::check::check;
 use crate::device::Reading;
 use crate::problem::{Need, Problem};
 use crate::report::{PlanNote, SessionStage};
 use crate::scenario::Scenario;
-use crate::schedule::{Schedule, Status};
+use crate::schedule::Status;
 use crate::site::Site;
 use crate::solve;
 use crate::units::{HORIZON, Interval, Micro, UnixTime, WattHours, Watts};
@@ -27,6 +28,19 @@ use std::collections::BTreeMap;
 
 /// Facts for an interval are cut this long before it starts: time to plan, post and command.
 pub const CUT_S: i64 = 60;
+
+/// A plan may cost so much more than its bound proves necessary, and a little more for every EVSE: an EVSE holds its least
+/// power (about 1 kWh in the first quarter hour) or none, which moves some energy to dearer hours, and where power is scarce
+/// leaves half a kWh to the price of unmet need. Days of the built-in scenarios stay below it; where no least power matters
+/// their gaps are below 0.001 credit.
+const TOLERANCE: Micro = Micro(1_000_000);
+const TOLERANCE_PER_EVSE: Micro = Micro(30_000);
+
+/// Most that a plan of a site may cost above its bound and still be posted as certified.
+pub fn tolerance(site: &Site) -> Micro {
+    let evses = i64::try_from(site.evses().count()).unwrap_or(i64::MAX);
+    Micro(TOLERANCE.0 + TOLERANCE_PER_EVSE.0.saturating_mul(evses))
+}
 
 /// The state machine of all sites of one oracle.
 #[derive(Debug, Clone)]
@@ -56,16 +70,20 @@ impl Controller {
             Event::Unplugged { session, reading } => return self.unplugged(&session, reading),
             Event::CpoPosted { site, interval, power_w } => self.sites[site].adopt(interval, power_w),
             Event::Cut { interval } => return self.cut(interval),
-            Event::Solved { site, interval, schedule } => return self.solved(site, interval, *schedule),
+            Event::Solved { site, interval, plan } => return self.solved(site, interval, *plan),
             Event::SolveFailed { site, interval, reason } => return self.fall_back(site, interval, &reason),
-            Event::Posted { site, interval } => return self.posted(site, interval),
+            Event::Posted { site, interval, uncertified, gas } => {
+                return self.posted(site, interval, uncertified, gas);
+            }
             Event::PostRefused { site, interval, reason } => return self.post_refused(site, interval, reason),
             Event::Driven { .. } => {}
             Event::Ended { interval } => return self.ended(interval),
             Event::ReadingsPosted { site, interval, refused } => self.sites[site].readings_posted(interval, refused),
             Event::Opened { session } => self.stage(&session, SessionStage::Active),
+            Event::Amended { session, energy_wh, departure } => return self.amended(&session, energy_wh, departure),
             Event::OpenRefused { session, reason } => return self.open_refused(&session, reason),
-            Event::Settled { session, receipt, paid, minted } => self.settled(&session, receipt, paid, minted),
+            Event::Settled { session, receipt, paid } => return self.settled(&session, receipt, paid),
+            Event::FlexibilityClaimed { session, reward } => self.claimed(&session, reward),
             Event::SettleRefused { session, reason } => self.settle_refused(&session, reason),
             Event::DayEnded => return self.end_day(),
         }
@@ -92,9 +110,9 @@ impl Controller {
         self.sites[site].records.iter().map(|record| record.energy_wh.clone()).collect()
     }
 
-    /// The newest plan of a site.
-    pub fn plan(&self, site: usize) -> Option<&Schedule> {
-        self.sites[site].plan.as_ref()
+    /// The certificate of a site's newest plan, or why it has none.
+    pub fn certificate(&self, site: usize) -> Result<&Certificate, &str> {
+        self.sites[site].certificate()
     }
 
     fn requested(&mut self, asked: Asked) {
@@ -159,14 +177,14 @@ impl Controller {
         self.sites[site].problem(&self.scenario.signals, interval, HORIZON, needs)
     }
 
-    fn solved(&mut self, site: usize, interval: Interval, schedule: Schedule) -> Vec<Action> {
+    fn solved(&mut self, site: usize, interval: Interval, plan: Planned) -> Vec<Action> {
         let Some(problem) = self.sites[site].pending.clone().filter(|p| p.first == interval) else { return Vec::new() };
-        let violations = check(&problem, &schedule);
+        let violations = check(&problem, &plan.schedule);
         if let Some(first) = violations.first() {
             let reason = format!("the plan breaks {} rules, the first: {first}", violations.len());
             return self.fall_back(site, interval, &reason);
         }
-        self.post(site, interval, schedule)
+        self.post(site, interval, plan)
     }
 
     fn fall_back(&mut self, site: usize, interval: Interval, reason: &str) -> Vec<Action> {
@@ -174,22 +192,32 @@ impl Controller {
         let schedule = solve::fallback(&problem, reason);
         let broken = check(&problem, &schedule);
         assert!(broken.is_empty(), "the fallback breaks {broken:?}: a fault of the fallback, not of the day");
-        self.post(site, interval, schedule)
+        self.post(site, interval, Planned::uncertified(schedule, format!("a fallback: {reason}")))
     }
 
-    fn post(&mut self, site: usize, interval: Interval, schedule: Schedule) -> Vec<Action> {
+    fn post(&mut self, site: usize, interval: Interval, plan: Planned) -> Vec<Action> {
+        let Planned { schedule, certificate } = plan;
         let power_w = schedule.column(0);
-        self.sites[site].planned(schedule);
-        vec![Action::PostSetpoints { site, interval, power_w }]
+        let most = tolerance(&self.sites[site].site);
+        let certificate = certificate.and_then(|certificate| match certificate.verdict.gap_micro() {
+            gap if gap > i128::from(most.0) => {
+                Err(format!("{gap} micro-credits above its bound, at most {most} are tolerated"))
+            }
+            _ => Ok(certificate),
+        });
+        self.sites[site].planned(schedule, certificate.clone());
+        vec![Action::PostSetpoints { site, interval, power_w, certificate }]
     }
 
-    fn posted(&mut self, site: usize, interval: Interval) -> Vec<Action> {
+    fn posted(&mut self, site: usize, interval: Interval, uncertified: Option<String>, gas: u64) -> Vec<Action> {
         let Some(plan) = self.sites[site].plan_for(interval) else { return Vec::new() };
         let power_w = plan.column(0);
         let note = match &plan.status {
-            Status::Optimal | Status::TimeLimit => PlanNote::Optimal,
+            Status::Optimal => PlanNote::Optimal,
+            Status::TimeLimit => PlanNote::TimeLimit,
             Status::Fallback { reason } => PlanNote::Fallback(reason.clone()),
         };
+        self.sites[site].proved(uncertified, gas);
         self.sites[site].dispatch(interval, power_w.clone(), note);
         vec![Action::Drive { site, interval, power_w }]
     }
@@ -229,6 +257,14 @@ impl Controller {
         opening.into_iter().map(|(id, _)| Action::Open { session: id.clone() }).collect()
     }
 
+    fn amended(&mut self, session: &str, energy_wh: WattHours, departure: UnixTime) -> Vec<Action> {
+        let Some(stay) = self.stays.get_mut(session) else { return Vec::new() };
+        stay.asked.energy_wh = energy_wh;
+        stay.asked.departure = departure;
+        let leaves = stay.is_plugged() && departure <= self.now;
+        if leaves { vec![Action::Stop { session: session.to_owned() }] } else { Vec::new() }
+    }
+
     fn open_refused(&mut self, session: &str, reason: String) -> Vec<Action> {
         let Some(stay) = self.stays.get_mut(session) else { return Vec::new() };
         let running = stay.is_plugged();
@@ -244,16 +280,24 @@ impl Controller {
         let settle = |(id, stay): (&String, &mut Stay)| {
             let site = &self.sites[stay.site];
             let (max_w, lane) = (site.max_w(stay), stay.lane);
-            let flexibility = stay.assess(max_w, signals, |t| site.node_price(lane, t));
+            stay.assess(max_w, signals, |t| site.node_price(lane, t), |t| site.is_certified(t));
             let (start, stop) = stay.bill()?;
-            Some(Action::Settle { session: id.clone(), start, stop, flexibility })
+            Some(Action::Settle { session: id.clone(), start, stop })
         };
         ended.into_iter().filter_map(settle).collect()
     }
 
-    fn settled(&mut self, session: &str, receipt: String, paid: Micro, minted: Micro) {
+    /// What a session's flexibility was worth is claimed apart from its bill; who charges at home earns nothing.
+    fn settled(&mut self, session: &str, receipt: String, paid: Micro) -> Vec<Action> {
+        let Some(stay) = self.stays.get_mut(session) else { return Vec::new() };
+        let claim = stay.settled(receipt, paid);
+        let claim = claim.map(|flexibility| Action::ClaimFlexibility { session: session.to_owned(), flexibility });
+        claim.into_iter().collect()
+    }
+
+    fn claimed(&mut self, session: &str, reward: Result<Micro, String>) {
         if let Some(stay) = self.stays.get_mut(session) {
-            stay.settled(receipt, paid, minted);
+            stay.claimed(reward);
         }
     }
 

@@ -56,6 +56,7 @@ impl SiteState {
             import_price: signals.import_price.clone(),
             feed_in_price: signals.feed_in_price.clone(),
             plans: self.records.iter().map(|r| r.note.clone()).collect(),
+            proofs: self.records.iter().map(|r| r.proof.clone()).collect(),
             refused_readings: self.refused_readings().map(|(t, why)| (t, why.to_owned())).collect(),
             plan_first: self.plan.as_ref().map_or(signals.first, |p| p.first),
             plan: self.plan.as_ref().map(|p| plan_series(&self.site, p)).unwrap_or_default(),

@@ -3,16 +3,17 @@
 use super::CUT_S;
 use super::event::Evidence;
 use super::stay::Stay;
+use crate::certificate::{Certificate, node_prices};
 use crate::device::Reading;
 use crate::forecast::habit::Habits;
 use crate::forecast::taper;
 use crate::problem::{Forecast, GroupLimit, Need, Problem, Storage};
-use crate::report::{PlanNote, violations};
+use crate::report::{PlanNote, Proof, violations};
 use crate::scenario::Scenario;
-use crate::schedule::{Schedule, Status};
+use crate::schedule::Schedule;
 use crate::signals::Signals;
 use crate::site::{AssetKind, Battery, Site};
-use crate::units::{HORIZON, INTERVAL_S, Interval, MicroPerKwh, UnixTime, WattHours, Watts};
+use crate::units::{HORIZON, INTERVAL_S, Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
@@ -60,6 +61,7 @@ impl Register {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) note: PlanNote,
+    pub(super) proof: Proof,
     pub(super) energy_wh: Vec<WattHours>,
     pub(super) content_wh: WattHours,
     pub(super) violations: u32,
@@ -69,7 +71,8 @@ pub(super) struct Record {
 struct Dispatched {
     power_w: Vec<Watts>,
     note: PlanNote,
-    /// By group; only where a linear program priced the interval.
+    proof: Proof,
+    /// By group; only where a certificate prices the interval.
     node_price: Option<Vec<MicroPerKwh>>,
     refused_readings: Option<String>,
 }
@@ -82,6 +85,9 @@ pub(super) struct SiteState {
     /// The problem whose answer is awaited.
     pub(super) pending: Option<Problem>,
     pub(super) plan: Option<Schedule>,
+    /// Of that plan, as it was posted.
+    certificate: Result<Box<Certificate>, String>,
+    gas: u64,
     cpo: BTreeMap<Interval, Vec<Watts>>,
     dispatched: BTreeMap<Interval, Dispatched>,
     first: Interval,
@@ -105,6 +111,8 @@ impl SiteState {
             site: site.clone(),
             pending: None,
             plan: None,
+            certificate: Err("no plan yet".to_owned()),
+            gas: 0,
             cpo: BTreeMap::new(),
             dispatched: BTreeMap::new(),
             first: signals.first,
@@ -162,8 +170,20 @@ impl SiteState {
         vec![Watts::ZERO; self.site.assets.len()]
     }
 
-    pub(super) fn planned(&mut self, schedule: Schedule) {
-        self.plan = Some(schedule);
+    pub(super) fn planned(&mut self, schedule: Schedule, certificate: Result<Box<Certificate>, String>) {
+        (self.plan, self.certificate, self.gas) = (Some(schedule), certificate, 0);
+    }
+
+    /// What the chain made of the newest plan's certificate.
+    pub(super) fn proved(&mut self, uncertified: Option<String>, gas: u64) {
+        self.gas = gas;
+        if let Some(reason) = uncertified {
+            self.certificate = Err(reason);
+        }
+    }
+
+    pub(super) fn certificate(&self) -> Result<&Certificate, &str> {
+        self.certificate.as_deref().map_err(String::as_str)
     }
 
     pub(super) fn plan_for(&self, interval: Interval) -> Option<&Schedule> {
@@ -171,12 +191,23 @@ impl SiteState {
     }
 
     pub(super) fn dispatch(&mut self, interval: Interval, power_w: Vec<Watts>, note: PlanNote) {
-        let priced = self
-            .plan_for(interval)
-            .filter(|p| note == PlanNote::Optimal && !matches!(p.status, Status::Fallback { .. }));
-        let node_price = priced.map(|p| p.node_price.iter().map(|g| g.first().copied().unwrap_or_default()).collect());
+        let planned = matches!(note, PlanNote::Optimal | PlanNote::TimeLimit);
+        let certified = self.certificate.as_ref().ok().filter(|_| planned);
+        let node_price = certified.and_then(|c| node_prices(&c.inputs, &c.multipliers).ok());
+        let node_price = node_price
+            .map(|groups| groups.iter().map(|p| MicroPerKwh(p.first().copied().unwrap_or_default())).collect());
+        let proof = match (&note, &self.certificate) {
+            (PlanNote::Cpo, _) => Proof::Uncertified("the CPO's own setpoints".to_owned()),
+            (PlanNote::Undispatched(reason), _) => Proof::Uncertified(reason.clone()),
+            (_, Err(reason)) => Proof::Uncertified(reason.clone()),
+            (_, Ok(certificate)) => Proof::Certified {
+                cost: saturated(certificate.verdict.cost_micro()),
+                gap: saturated(certificate.verdict.gap_micro()),
+                gas: self.gas,
+            },
+        };
         self.pending = None;
-        self.dispatched.insert(interval, Dispatched { power_w, note, node_price, refused_readings: None });
+        self.dispatched.insert(interval, Dispatched { power_w, note, proof, node_price, refused_readings: None });
     }
 
     pub(super) fn setpoint(&self, lane: usize, interval: Interval) -> Watts {
@@ -186,6 +217,10 @@ impl SiteState {
     pub(super) fn node_price(&self, lane: usize, interval: Interval) -> Option<MicroPerKwh> {
         let prices = self.dispatched.get(&interval)?.node_price.as_ref()?;
         prices.get(self.site.assets[lane].group).copied()
+    }
+
+    pub(super) fn is_certified(&self, interval: Interval) -> bool {
+        self.dispatched.get(&interval).is_some_and(|d| d.proof.is_certified())
     }
 
     pub(super) fn is_on_chain(&self, interval: Interval) -> bool {
@@ -347,9 +382,14 @@ impl SiteState {
             register.boundary_wh = register.net_wh();
             register.boundary.clone_from(&register.newest);
         }
-        let note = self.dispatched.get(&interval).map(|d| d.note.clone());
+        let dispatched = self.dispatched.get(&interval).map(|d| (d.note.clone(), d.proof.clone()));
+        let (note, proof) = dispatched.unwrap_or_else(|| {
+            let reason = "no plan was made".to_owned();
+            (PlanNote::Undispatched(reason.clone()), Proof::Uncertified(reason))
+        });
         let record = Record {
-            note: note.unwrap_or_else(|| PlanNote::Undispatched("no plan was made".to_owned())),
+            note,
+            proof,
             violations: violations(&self.site, interval, &energy_wh, signals),
             content_wh: self.batteries().map(|(lane, _, b)| self.content_wh(lane, b, WattHours::ZERO)).sum(),
             energy_wh: energy_wh.clone(),
@@ -367,4 +407,8 @@ fn limits(group: &crate::site::Group) -> GroupLimit {
         export_w: group.limit_export_w,
         dimmed: Vec::new(),
     }
+}
+
+fn saturated(money: i128) -> Micro {
+    Micro(i64::try_from(money).unwrap_or(if money > 0 { i64::MAX } else { i64::MIN }))
 }

@@ -6,12 +6,9 @@ use crate::flexibility::{self, Flexibility, Metered};
 use crate::forecast::habit::Begun;
 use crate::report::{SessionReport, SessionStage};
 use crate::session::PastSession;
+use crate::settlement::REWARD_CAP;
 use crate::signals::Signals;
 use crate::units::{INTERVAL_S, Interval, Micro, MicroPerKwh, WattHours, Watts};
-
-/// Node prices count for at most this (1 credit per kWh): scarcity sets them to the shortfall penalty, which is no money
-/// that anybody saved.
-const WORTH_CAP: MicroPerKwh = MicroPerKwh(1_000_000);
 
 /// Below this share (per cent) of its setpoint a car takes clearly less: meters and chargers are within a few per cent.
 const CLEARLY_LESS_PERCENT: i64 = 90;
@@ -36,8 +33,12 @@ pub(super) struct Stay {
     flexibility: Option<Flexibility>,
     receipt: Option<String>,
     paid: Micro,
-    minted: Micro,
+    reward: Micro,
     refusal: Option<String>,
+    /// A claim of its flexibility is under way.
+    claims: bool,
+    /// Why its flexibility earned nothing.
+    unclaimed: Option<String>,
 }
 
 impl Stay {
@@ -56,8 +57,10 @@ impl Stay {
             flexibility: None,
             receipt: None,
             paid: Micro::ZERO,
-            minted: Micro::ZERO,
+            reward: Micro::ZERO,
             refusal: None,
+            claims: false,
+            unclaimed: None,
         }
     }
 
@@ -98,7 +101,7 @@ impl Stay {
     }
 
     pub(super) fn is_final(&self) -> bool {
-        matches!(self.stage, SessionStage::Settled | SessionStage::Refused | SessionStage::Requested)
+        !self.claims && matches!(self.stage, SessionStage::Settled | SessionStage::Refused | SessionStage::Requested)
     }
 
     pub(super) fn advance_to(&mut self, stage: SessionStage) {
@@ -110,11 +113,25 @@ impl Stay {
         self.refusal = Some(reason);
     }
 
-    pub(super) fn settled(&mut self, receipt: String, paid: Micro, minted: Micro) {
+    /// Returns what there is to claim, once.
+    pub(super) fn settled(&mut self, receipt: String, paid: Micro) -> Option<Flexibility> {
         self.stage = SessionStage::Settled;
-        self.receipt = Some(receipt);
         self.paid = paid;
-        self.minted = minted;
+        let first = self.receipt.replace(receipt).is_none();
+        let pays = self.asked.price > MicroPerKwh::ZERO;
+        let earns = first && pays && self.unclaimed.is_none();
+        let moved = self.flexibility.clone().filter(|flexibility| earns && flexibility.worth > Micro::ZERO)?;
+        self.claims = true;
+        Some(moved)
+    }
+
+    /// What came of the claim; a refused one leaves the bill as it is.
+    pub(super) fn claimed(&mut self, reward: Result<Micro, String>) {
+        self.claims = false;
+        match reward {
+            Ok(reward) => self.reward = reward,
+            Err(reason) => self.unclaimed = Some(reason),
+        }
     }
 
     /// What is known of it while it runs; `None` before the plug-in.
@@ -221,20 +238,25 @@ impl Stay {
     }
 
     /// Measures what was moved off the baseline, over the whole intervals of the stay: in the first, partial one no plan
-    /// could have given the car anything.
+    /// could have given the car anything. Only what was certified from the first to the last interval earns anything.
     pub(super) fn assess(
         &mut self,
         max_w: Watts,
         signals: &Signals,
         node_price: impl Fn(Interval) -> Option<MicroPerKwh>,
-    ) -> Flexibility {
+        is_certified: impl Fn(Interval) -> bool,
+    ) {
+        let last = self.stop.as_ref().map_or(self.first(), |stop| Interval::containing(stop.time));
+        let mut stay = (self.first().0..=last.0).map(Interval);
+        self.unclaimed = stay.find(|t| !is_certified(*t)).map(|t| format!("interval {t} has no certified plan"));
+
         let metered = |(offset, energy_wh): (usize, &WattHours)| {
             let interval = self.first().plus(offset);
             let prices = signals.index(interval).map(|i| signals.import_price[i].min(signals.feed_in_price[i]));
             Metered { energy_wh: *energy_wh, node_price: node_price(interval), least_price: prices.unwrap_or_default() }
         };
         let stay: Vec<_> = self.energy_wh.iter().enumerate().skip(1).map(metered).collect();
-        self.flexibility.insert(flexibility::measure(max_w, &stay, WORTH_CAP)).clone()
+        self.flexibility = Some(flexibility::measure(max_w, &stay, REWARD_CAP));
     }
 
     /// Start and stop of the bill.
@@ -270,7 +292,8 @@ impl Stay {
             flex_activated_wh: flex.map(|f| f.activated_wh).unwrap_or_default(),
             flex_displaced_wh_intervals: flex.map(|f| f.displaced_wh_intervals).unwrap_or_default(),
             flex_worth: flex.map(|f| f.worth).unwrap_or_default(),
-            flex_minted: self.minted,
+            flex_reward: self.reward,
+            flex_refusal: self.unclaimed.clone(),
             receipt: self.receipt.clone(),
             refusal: self.refusal.clone(),
             state: self.stage,

@@ -4,6 +4,7 @@
 use super::facts::{Setting, Transaction};
 use crate::abi::IBookings::IBookingsCalls;
 use crate::abi::IDispatch::IDispatchCalls;
+use crate::abi::IPlans::IPlansCalls;
 use crate::abi::ISettlement::ISettlementCalls;
 use alloy::primitives::Address;
 use alloy::sol_types::{SolCall, SolInterface};
@@ -27,6 +28,8 @@ pub enum Called {
     Bookings(IBookingsCalls),
     /// Of Dispatch.
     Dispatch(Box<IDispatchCalls>),
+    /// Of Plans.
+    Plans(Box<IPlansCalls>),
 }
 
 /// The calls of one transaction, each of which explains one event.
@@ -36,6 +39,8 @@ pub struct Calls {
     pub sender: Address,
     /// The contract that was called.
     pub to: Address,
+    /// What the transaction cost, where that was asked for.
+    pub gas_used: Option<u64>,
     /// Whether that is one of ours, so that everything it was asked for is known.
     pub direct: bool,
     calls: Vec<Called>,
@@ -44,10 +49,10 @@ pub struct Calls {
 impl Calls {
     /// Decodes what a transaction asked for.
     pub fn of(setting: &Setting, transaction: Option<&Transaction>) -> Self {
-        let Some(Transaction { from, to, input }) = transaction else { return Self::default() };
+        let Some(Transaction { from, to, input, gas_used }) = transaction else { return Self::default() };
         let mut calls = Vec::new();
         let direct = decode(setting, *to, input, 0, &mut calls);
-        Self { sender: *from, to: *to, direct, calls }
+        Self { sender: *from, to: *to, gas_used: *gas_used, direct, calls }
     }
 
     /// Takes the first call that `pick` recognises: a call explains one event.
@@ -60,6 +65,11 @@ impl Calls {
     /// As [`Calls::take`], of Settlement.
     pub fn take_settlement<T>(&mut self, pick: impl Fn(&ISettlementCalls) -> Option<T>) -> Option<T> {
         self.take(|call| if let Called::Settlement(call) = call { pick(call) } else { None })
+    }
+
+    /// As [`Calls::take`], of Plans.
+    pub fn take_plans<T>(&mut self, pick: impl Fn(&IPlansCalls) -> Option<T>) -> Option<T> {
+        self.take(|call| if let Called::Plans(call) = call { pick(call) } else { None })
     }
 
     /// As [`Calls::take`], of Bookings.
@@ -75,6 +85,9 @@ fn decode(setting: &Setting, to: Address, input: &[u8], depth: usize, calls: &mu
     }
     if to == setting.dispatch {
         return keep(IDispatchCalls::abi_decode(input).ok().map(|c| Called::Dispatch(Box::new(c))), calls);
+    }
+    if to == setting.plans {
+        return keep(IPlansCalls::abi_decode(input).ok().map(|c| Called::Plans(Box::new(c))), calls);
     }
     if to != setting.settlement {
         return false;

@@ -129,9 +129,6 @@ impl Dispatched {
 
         let count = self.counts.entry(e.site).or_default();
         count.plans += 1;
-        count.plans_own += u64::from(e.planHash.is_zero());
-        // No contract of this deployment accepts certificates of plans: each is counted as what it is.
-        count.plans_uncertified += 1;
         self.chain(tally, at, e.site, (1, interval, &e.lanes, e.planHash), e.history);
 
         let Some(site) = registry.sites.get(&e.site) else { return };

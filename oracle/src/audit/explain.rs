@@ -1,6 +1,7 @@
 //! One session told to its driver, from chain data alone: what was asked, what was planned and metered interval by interval,
 //! why power was given when it was, and a bill whose lines add up to what was paid.
 
+mod proven;
 mod story;
 
 pub use story::*;
@@ -22,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const INTERVAL_S: u64 = 900;
 const UNCERTIFIED: &str = "uncertified";
+const CLAIMED: &str = "claimed";
+const CERTIFIED: &str = "certified";
 
 /// Everything told of one session while it is collected.
 struct Told {
@@ -45,7 +48,7 @@ pub fn explain(setting: &Setting, ranges: &[Range], report: &Report, session: B2
         }
     }
     let (opened_at, opened) = (told.opened.0, told.opened.1.clone());
-    let quarters = quarters(ranges, &told);
+    let quarters = quarters(setting, ranges, &mut told);
     let registry = &quarters.registry;
     let attested_by: Vec<_> =
         registry.attested.iter().filter(|(meter, _)| *meter == told.terms.meter).map(|(_, who)| *who).collect();
@@ -60,8 +63,12 @@ pub fn explain(setting: &Setting, ranges: &[Range], report: &Report, session: B2
         _ => "open",
     };
     if told.earned.why.is_empty() {
-        told.earned.why = if setting.certificates.is_zero() {
-            "nothing is certified at this deployment, and flexibility earns nothing without certificates of all its plans"
+        told.earned.why = if told.settled.is_none() {
+            "nothing is claimed before the bill"
+        } else if quarters.quarters.iter().any(|q| q.certificate != CERTIFIED) {
+            "not all plans of its stay are certified"
+        } else if told.earned.recomputed_micro == Some(0) {
+            "what it drew was worth no less than what an uncontrolled car would have drawn"
         } else {
             "nobody claimed any"
         }
@@ -176,18 +183,20 @@ struct Quarters {
     registry: Registry,
 }
 
-fn quarters(ranges: &[Range], told: &Told) -> Quarters {
-    let terms = &told.terms;
+fn quarters(setting: &Setting, ranges: &[Range], told: &mut Told) -> Quarters {
+    let terms = &told.terms.clone();
     let opened: u64 = terms.openedAt.to();
-    let bill = told.settled.as_ref().map(|(_, bill)| bill).filter(|b| b.startTime.to::<u64>() > 0);
-    let (from, until) = bill.map_or((opened, terms.departure.to()), |b| (b.startTime.to(), b.stopTime.to::<u64>()));
+    let bill = told.settled.as_ref().map(|(_, bill)| bill.clone()).filter(|b| b.startTime.to::<u64>() > 0);
+    let (from, until) =
+        bill.as_ref().map_or((opened, terms.departure.to()), |b| (b.startTime.to(), b.stopTime.to::<u64>()));
     let (first, last) = (from.min(opened) / INTERVAL_S, until.saturating_sub(1).max(from) / INTERVAL_S);
     let mut quarters: BTreeMap<u64, Quarter> =
         (first..=last).map(|i| (i, empty(&told.opened.1.tariff, i * INTERVAL_S))).collect();
     let (mut registry, mut tally) = (Registry::default(), Tally::default());
-    for fact in ranges.iter().flat_map(|r| &r.facts) {
+    for (range, fact) in ranges.iter().flat_map(|r| r.facts.iter().map(move |fact| (r, fact))) {
         match &fact.event {
             Event::Registry(event) => registry.apply(&mut tally, fact.at, event),
+            Event::Plans(event) => proven::certified(&mut quarters, &registry, setting, range, told, fact.at, event),
             Event::Dispatch(event) => match &**event {
                 D::SetpointsPosted(e) if e.site == terms.site => {
                     if let Some(quarter) = quarters.get_mut(&e.interval.into()) {
@@ -210,6 +219,9 @@ fn quarters(ranges: &[Range], told: &Told) -> Quarters {
             _ => {}
         }
     }
+    if let Some(bill) = bill {
+        proven::measure(&mut quarters, &registry, told, &bill);
+    }
     Quarters { quarters: quarters.into_values().collect(), registry }
 }
 
@@ -221,7 +233,18 @@ fn empty(tariff: &Tariff, start: u64) -> Quarter {
         transaction: None,
         plan: None,
         certificate: UNCERTIFIED,
+        uncertified: None,
         node_price: None,
+        import_price: None,
+        feed_in_price: None,
+        cost_micro: None,
+        gap_micro: None,
+        gap_ppm: None,
+        verifier: None,
+        algorithm: None,
+        need_max_w: None,
+        proof: None,
+        baseline_wh: None,
         metered_wh: None,
         disputed: false,
         price_micro_per_kwh: billing::price_at(tariff, start),
@@ -245,7 +268,14 @@ fn planned(quarter: &mut Quarter, registry: &Registry, told: &Told, at: At, e: &
     quarter.plan = (!e.planHash.is_zero()).then_some(e.planHash);
     quarter.room_w = tightest.map(|(room, _)| room);
     quarter.tightest_group = tightest.map(|(_, group)| group);
-    let own = if e.planHash.is_zero() { "the CPO's own setpoints" } else { "the plan" };
+    if quarter.verifier.is_some() {
+        // A certificate says why, and better.
+        return;
+    }
+    let own = quarter
+        .uncertified
+        .clone()
+        .map_or_else(|| "setpoints of the CPO's own".to_owned(), |reason| format!("an uncertified plan ({reason})"));
     let (room_w, group) = tightest.unwrap_or_default();
     quarter.why = if power_w == i64::from(asset.data.ratedW) {
         "all that the EVSE can give".to_owned()

@@ -5,6 +5,7 @@ use crate::abi::IAssetRegistry::IAssetRegistryEvents;
 use crate::abi::IBookings::IBookingsEvents;
 use crate::abi::IDispatch::IDispatchEvents;
 use crate::abi::IFlexibilityToken::IFlexibilityTokenEvents;
+use crate::abi::IPlans::IPlansEvents;
 use crate::abi::ISettlement::ISettlementEvents;
 use alloy::primitives::{Address, B256, Bytes, LogData, U256};
 use alloy::sol_types::{SolCall, SolEvent, SolEventInterface};
@@ -36,6 +37,10 @@ pub struct Setting {
     pub bookings: Address,
     /// Flexibility token.
     pub flexibility: Address,
+    /// Plans.
+    pub plans: Address,
+    /// What verifies certificates where a site's owner names no other.
+    pub verifier: Address,
     /// Credit token.
     pub credit: Address,
     /// Who receives the protocol's fee.
@@ -79,6 +84,8 @@ pub enum Event {
     Settlement(Box<ISettlementEvents>),
     /// Of Bookings.
     Bookings(IBookingsEvents),
+    /// Of Plans.
+    Plans(Box<IPlansEvents>),
     /// Of the pools behind the flexibility token.
     Pools(IFlexibilityTokenEvents),
     /// Flexibility tokens moved.
@@ -112,6 +119,8 @@ impl Event {
             ISettlementEvents::decode_raw_log(topics, data).ok().map(|e| Self::Settlement(Box::new(e)))
         } else if emitter == setting.bookings {
             IBookingsEvents::decode_raw_log(topics, data).ok().map(Self::Bookings)
+        } else if emitter == setting.plans {
+            IPlansEvents::decode_raw_log(topics, data).ok().map(|e| Self::Plans(Box::new(e)))
         } else if emitter == setting.flexibility {
             let pools = IFlexibilityTokenEvents::decode_raw_log(topics, data).ok().map(Self::Pools);
             pools.or_else(|| transfer().map(Self::Flexibility))
@@ -136,8 +145,15 @@ impl Event {
             ),
             Self::Bookings(event) => matches!(event, B::Booked(_) | B::Cancelled(_)),
             Self::Dispatch(event) => matches!(**event, IDispatchEvents::ReadingDisputed(_)),
+            Self::Plans(event) => matches!(**event, IPlansEvents::PlanPosted(_) | IPlansEvents::PlanImproved(_)),
             _ => false,
         }
+    }
+
+    /// The contract that verified a plan, to know which algorithm that is.
+    pub fn verifier(&self) -> Option<Address> {
+        let Self::Plans(event) = self else { return None };
+        if let IPlansEvents::PlanPosted(e) = &**event { Some(e.plan.rules.verifier) } else { None }
     }
 
     /// The driver whose signature counts, to know whether it is a contract that decides about signatures itself.
@@ -161,6 +177,8 @@ pub struct Transaction {
     pub to: Address,
     /// What it was called with.
     pub input: Bytes,
+    /// What it cost, where somebody asked.
+    pub gas_used: Option<u64>,
 }
 
 /// A run of blocks.
@@ -172,6 +190,8 @@ pub struct Range {
     pub transactions: BTreeMap<B256, Transaction>,
     /// Signers that are contracts.
     pub contracts: BTreeSet<Address>,
+    /// Hashes of the codes that verified plans.
+    pub algorithms: BTreeMap<Address, B256>,
 }
 
 /// A question to a contract at the end, and what it has to answer. All answers are words.

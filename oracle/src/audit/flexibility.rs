@@ -41,13 +41,11 @@ impl Rewards {
         let certified = !setting.certificates.is_zero();
         let (what, wanted) = (say!("session {id}: reward"), say!("a contract that certifies schedules"));
         t.holds(Kind::Flexibility, at, certified, what, wanted, say!("none: nothing may be earned"));
-        if certified {
+        if certified && setting.certificates != setting.plans {
             let by = setting.certificates;
-            t.note(
-                Kind::Certificate,
-                at,
-                say!("session {id}: certified by {by}, whose certificates are not checked again"),
-            );
+            let text =
+                say!("session {id}: certified by {by}, which is not Plans: nobody can recompute what it was worth");
+            t.note(Kind::Certificate, at, text);
         }
         let Some(session) = s.all.get(&id).cloned() else { return };
         let bill = session.bill.filter(|_| session.state == SessionState::Settled);

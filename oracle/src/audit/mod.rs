@@ -2,11 +2,8 @@
 //! all state rebuilt and compared with the contracts' own answers. Pure: it asks nobody, so that a doctored chain can be
 //! audited as well as a real one. In reading order: what it works on ([`facts`]), what it comes to ([`report`]), what
 //! transactions asked for ([`calls`]), state over time ([`registry`], [`dispatch`]), from a meter's signature to money
-//! ([`ocmf`], [`evidence`], [`billing`], [`sessions`], [`money`]), [`bookings`], [`flexibility`]; and one driver's own
-//! session told ([`explain`]).
-//!
-//! A plan's certificate is one more kind of fact: it belongs where a plan is taken in ([`dispatch`]), and is counted there as
-//! missing today.
+//! ([`ocmf`], [`evidence`], [`billing`], [`sessions`], [`money`]), [`bookings`], [`flexibility`], plans and their
+//! certificates ([`plans`]); and one driver's own session told ([`explain`]).
 
 /// What is said in a report, formatted only where it is.
 macro_rules! say {
@@ -23,17 +20,21 @@ pub mod facts;
 pub mod flexibility;
 pub mod money;
 pub mod ocmf;
+pub mod plans;
 pub mod registry;
 pub mod report;
 pub mod sessions;
 pub mod signatures;
 
 use crate::abi::IBookings::IBookingsEvents;
+use crate::abi::IDispatch::IDispatchEvents as D;
+use crate::abi::IPlans::IPlansEvents;
 use crate::abi::ISettlement::ISettlementEvents;
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use calls::Calls;
 use facts::{At, Event, Fact, Question, Range, Setting, Transaction};
 use report::{Kind, Report, SiteCount, Tally};
+use std::collections::BTreeMap;
 
 /// An audit that runs.
 #[derive(Debug, Clone)]
@@ -46,6 +47,9 @@ pub struct Auditor {
     money: money::Money,
     bookings: bookings::Calendars,
     rewards: flexibility::Rewards,
+    plans: plans::Plans,
+    /// Hashes of the codes that verified plans.
+    algorithms: BTreeMap<Address, B256>,
     signers: signatures::Signers,
     events: u64,
 }
@@ -62,6 +66,8 @@ impl Auditor {
             money: money::Money::default(),
             bookings: bookings::Calendars::default(),
             rewards: flexibility::Rewards::default(),
+            plans: plans::Plans::default(),
+            algorithms: BTreeMap::new(),
             signers: signatures::Signers::default(),
             events: 0,
         }
@@ -77,6 +83,7 @@ impl Auditor {
     /// Takes in the next blocks.
     pub fn take(&mut self, range: &Range) {
         self.signers.contracts.extend(&range.contracts);
+        self.algorithms.extend(&range.algorithms);
         for facts in range.facts.chunk_by(|a, b| a.at.transaction == b.at.transaction) {
             let transaction = facts.first().and_then(|f| range.transactions.get(&f.at.transaction));
             self.transaction(facts, transaction);
@@ -97,13 +104,25 @@ impl Auditor {
         self.money.transfers(&mut self.tally, &self.setting, facts);
         money::Money::booking_money(&mut self.tally, facts);
         self.rewards.transaction(&mut self.tally, &self.registry, facts);
+        self.plans.transaction(&mut self.tally);
     }
 
     fn fact(&mut self, fact: &Fact, calls: &mut Calls) {
         let (at, tally) = (fact.at, &mut self.tally);
         match &fact.event {
             Event::Registry(event) => self.registry.apply(tally, at, event),
-            Event::Dispatch(event) => self.dispatched.apply(tally, &self.registry, at, event, calls),
+            Event::Dispatch(event) => {
+                self.dispatched.apply(tally, &self.registry, at, event, calls);
+                match &**event {
+                    D::SetpointsPosted(e) => {
+                        let count = self.dispatched.counts.entry(e.site).or_default();
+                        self.plans.setpoints(tally, &self.setting, count, at, e);
+                    }
+                    D::ReadingsPosted(e) => self.plans.metered(tally, &self.registry, e),
+                    D::ReadingDisputed(_) => {}
+                }
+            }
+            Event::Plans(event) => self.plan(at, event, calls),
             Event::Settlement(event) => self.settlement(at, event, calls),
             Event::Bookings(event) => self.booking(at, event, calls),
             Event::Pools(event) => self.rewards.pool(tally, at, event),
@@ -127,7 +146,13 @@ impl Auditor {
             }
             S::Withdrawn(e) => self.signers.withdrawal(tally, at, setting, calls, (e.account, e.to, e.amount, false)),
             S::Migrated(e) => self.signers.withdrawal(tally, at, setting, calls, (e.account, e.target, e.amount, true)),
-            S::FlexibilityClaimed(e) => self.rewards.claimed(tally, &mut self.sessions, setting, at, e),
+            S::FlexibilityClaimed(e) => {
+                self.rewards.claimed(tally, &mut self.sessions, setting, at, e);
+                let terms = self.sessions.all.get(&e.session).map(|session| &session.terms);
+                if let Some(terms) = terms.filter(|_| setting.certificates == setting.plans) {
+                    self.plans.claimed(tally, &self.registry, at, (terms, &e.bill), &e.flexibility);
+                }
+            }
             S::FlexibilityRewarded(e) => self.rewards.rewarded(tally, &mut self.sessions, at, e),
             _ => {}
         }
@@ -143,6 +168,20 @@ impl Auditor {
             at,
         };
         self.sessions.apply(&mut around, event);
+    }
+
+    fn plan(&mut self, at: At, event: &IPlansEvents, calls: &mut Calls) {
+        let mut around = plans::Around {
+            tally: &mut self.tally,
+            registry: &self.registry,
+            sessions: &self.sessions,
+            calls,
+            setting: &self.setting,
+            counts: &mut self.dispatched.counts,
+            algorithms: &self.algorithms,
+            at,
+        };
+        self.plans.apply(&mut around, event);
     }
 
     fn booking(&mut self, at: At, event: &IBookingsEvents, calls: &mut Calls) {
@@ -169,6 +208,8 @@ impl Auditor {
         questions.extend(self.bookings.questions(setting, registry, end));
         let owned = self.money.owned(setting.flexibility);
         questions.extend(self.rewards.questions(tally, setting, owned, end));
+        let owned = self.money.owned(setting.plans);
+        questions.extend(self.plans.questions(tally, setting, registry, owned, end));
         questions
     }
 
@@ -183,7 +224,8 @@ impl Auditor {
         for (question, answer) in answers {
             compare(&mut self.tally, end, question, answer);
         }
-        let Self { setting, mut tally, registry, mut dispatched, sessions, events, .. } = self;
+        let Self { setting, mut tally, registry, mut dispatched, sessions, mut plans, events, .. } = self;
+        plans.finish(&mut tally, &registry, &mut dispatched.counts);
         for (evse, billed) in sessions.billed_wh() {
             // A claim beside a claim, so no error: but a driver's kWh should be among the site's.
             let posted = dispatched.posted_wh(evse);
@@ -198,12 +240,15 @@ impl Auditor {
             }
         }
         tally.findings.sort_by_key(|f| f.block);
-        let site = |id| SiteCount { site: registry.name(id), ..dispatched.counts.remove(&id).unwrap_or_default() };
+        let site = |id| {
+            let count = dispatched.counts.remove(&id).unwrap_or_default();
+            let plans_uncertified = count.plans.saturating_sub(count.plans_certified);
+            SiteCount { site: registry.name(id), plans_uncertified, ..count }
+        };
         let sites: Vec<_> = registry.order.iter().copied().map(site).collect();
         let uncertified: u64 = sites.iter().map(|s| s.plans_uncertified).sum();
         if uncertified > 0 {
-            let text =
-                say!("{uncertified} plans without a certificate: nothing proves how close to the optimum they are");
+            let text = say!("{uncertified} plans are not certified: nothing proves how close to the optimum they are");
             tally.note(Kind::Certificate, end, text);
         }
         let clean = tally.findings.is_empty();

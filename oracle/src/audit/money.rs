@@ -6,6 +6,7 @@ use super::registry::{Registry, word};
 use super::report::{Kind, Tally};
 use crate::abi::IBookings::IBookingsEvents as B;
 use crate::abi::IFlexibilityToken::IFlexibilityTokenEvents as P;
+use crate::abi::IPlans::IPlansEvents as L;
 use crate::abi::ISettlement::{self, Claimed, ISettlementEvents as S};
 use crate::abi::{Bill, ICreditToken};
 use alloy::primitives::{Address, B256, U256};
@@ -50,7 +51,7 @@ pub struct Money {
     booking_holds: U256,
     /// Came in less what went out, by the contract's own events.
     accounted: U256,
-    /// Tokens that the contracts own, by the token's events: Settlement's, and those of the pools.
+    /// Tokens that the contracts own, by the token's events: Settlement's, those of the pools, and stakes.
     owned: BTreeMap<Address, U256>,
     /// A low balance is told before the hold that made it so.
     low: Option<(Address, U256)>,
@@ -230,12 +231,17 @@ impl Money {
                     P::Redeemed(e) => (1, setting.flexibility, e.holder, e.paid),
                     _ => continue,
                 },
+                Event::Plans(event) => match &**event {
+                    L::StakeDeposited(e) => (1, e.account, setting.plans, e.amount),
+                    L::StakeWithdrawn(e) => (1, setting.plans, e.to, e.amount),
+                    _ => continue,
+                },
                 _ => continue,
             };
             let entry = told.entry((from, to, amount)).or_insert((fact.at, 0));
             entry.1 += delta;
         }
-        let ours = [setting.settlement, setting.flexibility];
+        let ours = [setting.settlement, setting.flexibility, setting.plans];
         for ((from, to, amount), (at, missing)) in told {
             let what = format_args!("tokens from {from} to {to}");
             if missing < 0 && !ours.contains(&from) {
@@ -301,7 +307,7 @@ impl Money {
             let what = format!("bills of {}", registry.name(*site));
             questions.push(Question::new(what, to, &ISettlement::claimableOfCall { site: *site }, words));
         }
-        for (what, contract) in [("Settlement", to), ("the pools", setting.flexibility)] {
+        for (what, contract) in [("Settlement", to), ("the pools", setting.flexibility), ("Plans", setting.plans)] {
             let owned = self.owned.get(&contract).copied().unwrap_or_default();
             let call = ICreditToken::balanceOfCall { account: contract };
             questions.push(Question::new(format!("tokens of {what}"), setting.credit, &call, vec![("balance", owned)]));

@@ -11,13 +11,9 @@ use crate::signing;
 use alloy::primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A right of a delegate, as a bit: to post setpoints.
-pub const RIGHT_DISPATCH: u8 = 1;
-/// To post readings.
-pub const RIGHT_METER: u8 = 2;
-/// To open and settle sessions.
-pub const RIGHT_SETTLE: u8 = 4;
-const ALL_RIGHTS: u8 = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE;
+pub use crate::abi::{RIGHT_DISPATCH, RIGHT_METER, RIGHT_PLAN, RIGHT_SETTLE};
+
+const ALL_RIGHTS: u8 = RIGHT_DISPATCH | RIGHT_METER | RIGHT_SETTLE | RIGHT_PLAN;
 const BPS: u16 = 10_000;
 /// The highest rating that fits a lane.
 const RATED_W_MAX: u32 = 327_670;

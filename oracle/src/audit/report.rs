@@ -149,6 +149,41 @@ pub struct KindCount {
     pub notes: u64,
 }
 
+/// Of many numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// The lower of the two in the middle.
+    pub median: i64,
+    /// The largest.
+    pub largest: i64,
+}
+
+impl Spread {
+    /// From how often each number was there.
+    pub fn of(counts: &BTreeMap<i64, u64>) -> Option<Self> {
+        let mut middle = counts.values().sum::<u64>().div_ceil(2);
+        let mut reached = |count: &u64| {
+            middle = middle.saturating_sub(*count);
+            middle == 0
+        };
+        let median = counts.iter().find(|(_, count)| reached(count)).map(|(number, _)| *number)?;
+        Some(Self { median, largest: counts.last_key_value().map_or(median, |(number, _)| *number) })
+    }
+}
+
+/// How far forecasts of one kind were from what was metered, over an asset and an interval each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ForecastError {
+    /// Of what.
+    pub of: &'static str,
+    /// Made a day before the interval, or just before it.
+    pub day_ahead: bool,
+    /// How many were scored.
+    pub scored: u64,
+    /// Mean absolute error, W.
+    pub mean_w: i64,
+}
+
 /// What happened at a site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SiteCount {
@@ -156,12 +191,22 @@ pub struct SiteCount {
     pub site: String,
     /// Intervals with setpoints.
     pub plans: u64,
-    /// Of them with a certificate that was accepted.
+    /// Of them certified: by a certificate that was verified, or that nobody has challenged in time.
     pub plans_certified: u64,
-    /// Of them without one: nothing proves how good they are.
+    /// The others: nothing proves how good they are.
     pub plans_uncertified: u64,
-    /// Of those, posted without a plan: a CPO's own setpoints.
+    /// Of those, a CPO's own setpoints.
     pub plans_own: u64,
+    /// Those without a certificate by why there is none, numbers and ids left out.
+    pub uncertified: BTreeMap<String, u64>,
+    /// Of plans with a certificate, how far above the optimum they can be at most, base units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_micro: Option<Spread>,
+    /// What their posting took, gas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification_gas: Option<Spread>,
+    /// How far plans' forecasts were from what meters signed afterwards.
+    pub forecasts: Vec<ForecastError>,
     /// Intervals with readings.
     pub readings: u64,
     /// Of them contradicted.
@@ -245,6 +290,21 @@ impl Tally {
         holds
     }
 
+    /// Turns the findings about a transaction into notes, because somebody has decided about them; returns how many there were.
+    pub fn decided(&mut self, kind: Kind, by: B256, about: impl Fn(&str) -> bool, how: &str) -> usize {
+        let is_about = |f: &Finding| f.kind == kind && f.transaction == Some(by) && about(&f.what);
+        let (decided, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.findings).into_iter().partition(is_about);
+        self.findings = open;
+        let note = |f: &Finding| Note {
+            kind,
+            what: format!("{}: expected {}, found {}, {how}", f.what, f.expected, f.found),
+            transaction: f.transaction,
+            block: f.block,
+        };
+        self.notes.extend(decided.iter().map(note));
+        decided.len()
+    }
+
     /// Remembers something that is no difference.
     pub fn note(&mut self, kind: Kind, at: At, what: fmt::Arguments<'_>) {
         self.notes.push(Note { kind, what: what.to_string(), transaction: transaction(at), block: at.block });
@@ -264,4 +324,28 @@ impl Tally {
 
 fn transaction(at: At) -> Option<B256> {
     (!at.transaction.is_zero()).then_some(at.transaction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_lower_of_two_in_the_middle() {
+        let spread = |counts: &[(i64, u64)]| Spread::of(&counts.iter().copied().collect());
+        assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[(7, 1)]), Some(Spread { median: 7, largest: 7 }));
+        assert_eq!(spread(&[(1, 2), (5, 1), (9, 1)]), Some(Spread { median: 1, largest: 9 }));
+        assert_eq!(spread(&[(1, 1), (5, 3), (9, 1)]), Some(Spread { median: 5, largest: 9 }));
+    }
+
+    #[test]
+    fn a_finding_that_was_decided_is_a_note() {
+        let (mut tally, at) = (Tally::default(), At { transaction: B256::repeat_byte(1), ..At::default() });
+        tally.equal(Kind::Certificate, at, say!("plan: root"), 1, 2);
+        tally.equal(Kind::Certificate, at, say!("plan: cost"), 1, 2);
+        assert_eq!(tally.decided(Kind::Certificate, at.transaction, |what| what == "plan: root", "and was refuted"), 1);
+        assert_eq!((tally.findings.len(), tally.notes.len()), (1, 1));
+        assert_eq!(tally.notes[0].what, "plan: root: expected 1, found 2, and was refuted");
+    }
 }

@@ -99,6 +99,11 @@ impl Sessions {
         self.open.contains_key(&evse)
     }
 
+    /// The session that is open at an EVSE.
+    pub fn open_at(&self, evse: B256) -> Option<&Session> {
+        self.all.get(self.open.get(&evse)?)
+    }
+
     /// Takes in an event of a session; others are left alone.
     pub fn apply(&mut self, around: &mut Around<'_>, event: &S) {
         match event {

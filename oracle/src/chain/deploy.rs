@@ -57,7 +57,7 @@ pub struct Arguments {
     pub credit: Option<Address>,
     /// Whose the faucet is; means nothing with a token of others.
     pub minter: Address,
-    /// Who certifies schedules; zero when nobody does.
+    /// Who says which intervals were dispatched by certified plans; zero where that is the `Plans` of this deployment.
     pub certificates: Address,
 }
 
@@ -115,6 +115,10 @@ pub struct Deployment {
     pub bookings: Address,
     /// Flexibility token; made by Settlement.
     pub flexibility: Address,
+    /// What verifies certificates where a site's owner names no other.
+    pub verifier: Address,
+    /// Plans.
+    pub plans: Address,
     /// What Settlement is linked to, by name.
     pub libraries: BTreeMap<String, Address>,
     /// What the addresses follow from.
@@ -164,18 +168,24 @@ pub(super) fn plan(chain_id: u64, arguments: &Arguments) -> Result<(Vec<Step>, D
     let fee = U256::from(arguments.fee_bps);
     let registry = add("AssetRegistry", (arguments.guardian, arguments.fee_recipient, fee).abi_encode_params())?;
     let views = add("RegistryViews", registry.abi_encode())?;
-    let settlement = add("Settlement", (registry, credit, arguments.certificates).abi_encode_params())?;
+    // A contract's first creation has nonce 1 (EIP-161).
+    let dispatch = registry.create(1);
+    let verifier = add("ScheduleVerifier", dispatch.abi_encode())?;
+    let plans = add("Plans", (registry, credit, verifier).abi_encode_params())?;
+    let certificates = if arguments.certificates.is_zero() { plans } else { arguments.certificates };
+    let settlement = add("Settlement", (registry, credit, certificates).abi_encode_params())?;
     let deployment = Deployment {
         chain_id,
         block: 0,
         credit,
         registry,
         views,
-        // A contract's first creation has nonce 1 (EIP-161).
-        dispatch: registry.create(1),
+        dispatch,
         settlement,
         flexibility: settlement.create(1),
         bookings: settlement.create(2),
+        verifier,
+        plans,
         libraries,
         arguments: arguments.clone(),
     };
@@ -223,6 +233,11 @@ impl Deployment {
         Ok(())
     }
 
+    /// Who says which intervals were dispatched by certified plans.
+    pub fn certificates(&self) -> Address {
+        if self.arguments.certificates.is_zero() { self.plans } else { self.arguments.certificates }
+    }
+
     /// Writes it for [`Deployment::load`], in one step, so that a kill leaves no half of it.
     pub fn save(&self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
@@ -244,6 +259,8 @@ impl Deployment {
             ("settlement", self.settlement),
             ("bookings", self.bookings),
             ("flexibility", self.flexibility),
+            ("verifier", self.verifier),
+            ("plans", self.plans),
         ];
         contracts.into_iter().chain(self.libraries.iter().map(|(name, address)| (name.as_str(), *address))).collect()
     }

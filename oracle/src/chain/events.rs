@@ -1,12 +1,13 @@
 //! What has happened, as the contracts' events tell it.
 
 use super::views::Protocol;
-use crate::abi::{IAssetRegistry, IDispatch, ISettlement, Tariff, Terms};
+use crate::abi::{CPO_REASON, IAssetRegistry, IDispatch, IFlexibilityToken, IPlans, ISettlement, Tariff, Terms};
 use alloy::primitives::{Address, B256};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent;
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 
 /// Public nodes answer for about this many blocks at a time.
 pub(super) const LOG_BLOCKS_MAX: u64 = 10_000;
@@ -69,12 +70,51 @@ impl Protocol {
         self.logs(Filter::new().address(self.deployment.dispatch), from, to).await
     }
 
-    /// Setpoints that somebody else than the operator posted since block `from`, and the block to ask from next time.
+    /// Setpoints of a CPO's own since block `from`, past `Plans` or by it, and the block to ask from next time.
     pub async fn cpo_posts(&self, from: u64) -> Result<(Vec<Logged<IDispatch::SetpointsPosted>>, u64)> {
         let newest = self.chain.confirmed_block().await?;
         let mut posts = self.setpoints_posted(from, Some(newest)).await?;
-        posts.retain(|p| p.event.poster != self.chain.operator());
+        let ours = self.chain.operator();
+        let mut own: BTreeSet<(B256, u32)> = BTreeSet::new();
+        for plan in self.plans_posted(from, Some(newest)).await?.iter().filter(|p| p.event.poster == ours) {
+            own.insert((plan.event.site, plan.event.interval));
+        }
+        for post in self.uncertified_posted(from, Some(newest)).await? {
+            if post.event.poster == ours && post.event.reason != CPO_REASON {
+                own.insert((post.event.site, post.event.interval));
+            }
+        }
+        posts.retain(|p| !own.contains(&(p.event.site, p.event.interval)));
         Ok((posts, from.max(newest + 1)))
+    }
+
+    /// Plans posted with their certificates; see [`Protocol::setpoints_posted`].
+    pub async fn plans_posted(&self, from: u64, to: Option<u64>) -> Result<Vec<Logged<IPlans::PlanPosted>>> {
+        self.logs(Filter::new().address(self.deployment.plans), from, to).await
+    }
+
+    /// Intervals dispatched through `Plans` without a certificate; see [`Protocol::setpoints_posted`].
+    pub async fn uncertified_posted(
+        &self,
+        from: u64,
+        to: Option<u64>,
+    ) -> Result<Vec<Logged<IPlans::UncertifiedPosted>>> {
+        self.logs(Filter::new().address(self.deployment.plans), from, to).await
+    }
+
+    /// Flexibility claimed, in the order of the claims.
+    pub async fn flexibility_claimed(&self) -> Result<Vec<Logged<ISettlement::FlexibilityClaimed>>> {
+        self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
+    }
+
+    /// Rewards minted.
+    pub async fn flexibility_rewarded(&self) -> Result<Vec<Logged<ISettlement::FlexibilityRewarded>>> {
+        self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
+    }
+
+    /// Credit put into pools for rewards.
+    pub async fn pools_funded(&self) -> Result<Vec<Logged<IFlexibilityToken::PoolFunded>>> {
+        self.logs(Filter::new().address(self.deployment.flexibility), self.deployment.block, None).await
     }
 
     /// Sessions opened.
@@ -85,6 +125,11 @@ impl Protocol {
     /// Sessions whose terms changed.
     pub async fn sessions_amended(&self, which: &Which) -> Result<Vec<Logged<ISettlement::SessionAmended>>> {
         self.of_sessions(which).await
+    }
+
+    /// Sessions whose terms changed from one block to another, both included.
+    pub async fn amended_between(&self, from: u64, to: u64) -> Result<Vec<Logged<ISettlement::SessionAmended>>> {
+        self.logs(Filter::new().address(self.deployment.settlement), from, Some(to)).await
     }
 
     /// Sessions settled.

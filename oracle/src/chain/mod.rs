@@ -1,6 +1,7 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
 //! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
-//! whether they are what was built ([`verify`]), what they know ([`views`]), what has happened ([`events`]; all of it in order,
+//! whether they are what was built ([`verify`]), what they know ([`views`]), rules and challenges of plans ([`plans`]), what has
+//! happened ([`events`]; all of it in order,
 //! for an audit: `walk`) and how they come to know a scenario ([`register`]).
 
 pub mod anvil;
@@ -9,6 +10,7 @@ pub mod bytecode;
 pub mod deploy;
 pub mod events;
 mod facts;
+pub mod plans;
 pub mod register;
 pub mod revert;
 pub mod transact;
@@ -120,6 +122,11 @@ impl Chain {
     /// Address of the account that signs.
     pub fn operator(&self) -> Address {
         self.operator.address()
+    }
+
+    /// The operator's key, for commands that let others sign instead.
+    pub fn operator_key(&self) -> PrivateKeySigner {
+        self.operator.clone()
     }
 
     /// Whether the node lets us set its time and mine (Anvil). A foreign chain runs at wall time.

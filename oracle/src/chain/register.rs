@@ -1,28 +1,37 @@
-//! Brings the facts of a scenario onto the chain: owners with their sites, groups, assets and tariffs, the operator's rights,
-//! drivers and their money. What is there already is left alone; what differs is an error that names it.
+//! Brings the facts of a scenario onto the chain: owners with their sites, groups, assets and tariffs, the operator's rights
+//! and its pool for rewards, drivers and their money. What is there already is left alone; what differs is an error that names it.
 
 use super::batch::Batch;
 use super::facts::{assets_of, groups_of, tariff, units};
 use super::transact::Draft;
 use super::views::{Protocol, micro};
-use crate::abi::{self, IAssetRegistry, ICreditToken, ISettlement};
+use crate::abi::{self, IAssetRegistry, ICreditToken, IFlexibilityToken, IPlans, ISettlement, PlanRules};
+use crate::abi::{RIGHT_DISPATCH, RIGHT_METER, RIGHT_PLAN, RIGHT_SETTLE};
 use crate::keys::{Keyring, LOCAL_CHAIN_ID};
 use crate::signing;
 use alloy::primitives::aliases::U40;
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
+use optimizer::certificate;
+use optimizer::controller::{tolerance, with_foresight};
 use optimizer::scenario::Scenario;
 use optimizer::session::Driver;
+use optimizer::settlement::{REWARD_BPS, REWARD_CAP};
+use optimizer::signals::Signals;
 use optimizer::site::Site;
-use optimizer::units::{Micro, MicroPerKwh};
+use optimizer::units::{Interval, Micro, MicroPerKwh};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// RIGHT_DISPATCH, RIGHT_METER and RIGHT_SETTLE of IProtocol.sol, whose constants the bindings leave out.
-const ALL_RIGHTS: u8 = 1 | 2 | 4;
+/// The operator dispatches through `Plans` alone, which counts every interval without a certificate.
+const OPERATORS_RIGHTS: u8 = RIGHT_METER | RIGHT_SETTLE | RIGHT_PLAN;
+/// What the operator's pool for rewards begins with: many days of the built-in scenarios.
+const POOL: Micro = Micro(100_000_000);
+/// Credit for a token: one for one.
+const POOL_RATE: u64 = 1_000_000;
 /// Assets in one transaction: with the limits below 80 stay under the 16.7 million gas of EIP-7825.
 const ASSETS_PER_TRANSACTION: usize = 80;
 /// An asset costs about 110,000 gas.
@@ -37,6 +46,10 @@ const GAS_GROUP: u64 = 60_000;
 const GAS_LAYOUT: u64 = 3_000_000;
 /// Everything else writes at most four slots and an event.
 const GAS_STEP: u64 = 250_000;
+/// Intervals of a day.
+const DAY: u32 = 96;
+/// Prices can be announced so many days ahead; Plans' ANNOUNCED_AHEAD.
+const DAYS_ANNOUNCED: u32 = 4;
 /// Questions asked of the node at once.
 const VIEWS_AT_ONCE: usize = 16;
 
@@ -81,9 +94,12 @@ pub async fn register(protocol: &Protocol, scenario: &Scenario, keyring: &Keyrin
     let mut operators = Batch::new(&protocol.chain).await?;
     let mut others = Batch::new(&protocol.chain).await?;
     for site in &scenario.sites {
-        add_site(protocol, site, keyring, &mut others, &mut done).await.with_context(|| format!("site {}", site.id))?;
+        add_site(protocol, site, scenario, keyring, &mut others, &mut done)
+            .await
+            .with_context(|| format!("site {}", site.id))?;
     }
     add_drivers(protocol, &scenario.drivers, keyring, &mut operators, &mut done).await?;
+    add_pool(protocol, &scenario.sites, &mut operators).await?;
     add_thresholds(protocol, &scenario.drivers, keyring, &mut others, &mut done).await?;
     others.fund_from(&mut operators).await?;
     done.transactions = operators.steps.len() + others.steps.len();
@@ -96,6 +112,7 @@ pub async fn register(protocol: &Protocol, scenario: &Scenario, keyring: &Keyrin
 async fn add_site(
     protocol: &Protocol,
     site: &Site,
+    scenario: &Scenario,
     keyring: &Keyring,
     batch: &mut Batch<'_>,
     done: &mut Registered,
@@ -120,6 +137,17 @@ async fn add_site(
             };
             batch.push(format!("site {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
             done.sites += 1;
+            let from = Interval::containing(protocol.chain.head().await?.time).plus(1).0;
+            let rules = protocol.plan_rules(id, from).await?;
+            let rules = PlanRules {
+                tolerance: u64::try_from(tolerance(site).0)?,
+                settlement: protocol.deployment.settlement,
+                terms: keccak256(certificate::terms(&with_foresight(site, scenario, Vec::new()))?),
+                ..rules
+            };
+            let call = IPlans::setRulesCall { site: id, rules, from };
+            let draft = Draft::call(protocol.deployment.plans, &call, GAS_STEP);
+            batch.push(format!("rules of plans at {}", site.id), &owner, draft).await?;
             (0, 0)
         }
     };
@@ -143,13 +171,84 @@ async fn add_site(
         done.assets += chunk.len();
     }
     add_tariffs(protocol, site, assets_known, &owner, batch).await?;
+    announce_prices(protocol, site, &scenario.signals, &owner, batch).await?;
     let operator = protocol.chain.operator();
-    if !protocol.is_authorised(id, operator, ALL_RIGHTS).await? {
-        let call =
-            IAssetRegistry::setDelegateCall { site: id, delegate: operator, rights: ALL_RIGHTS, expiry: U40::MAX };
-        batch.push(format!("rights at {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
+    for (delegate, rights) in [(operator, OPERATORS_RIGHTS), (protocol.deployment.plans, RIGHT_DISPATCH)] {
+        if !protocol.is_authorised(id, delegate, rights).await? {
+            let call = IAssetRegistry::setDelegateCall { site: id, delegate, rights, expiry: U40::MAX };
+            batch.push(format!("rights at {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await?;
+        }
+    }
+    let known = known.map(|site| site.operator).filter(|known| !known.is_zero());
+    let Some(known) = known else {
+        let call = IAssetRegistry::setOperatorCall {
+            site: id,
+            operator,
+            operatorFeeBps: 0,
+            rewardBps: REWARD_BPS,
+            rewardCap: u64::try_from(REWARD_CAP.0)?,
+        };
+        return batch.push(format!("operator of {}", site.id), &owner, Draft::call(registry, &call, GAS_STEP)).await;
+    };
+    same("operator", &known, &operator)
+}
+
+/// Fixes the scenario's grid prices of the days that can still be announced: plans with others can be refuted.
+async fn announce_prices(
+    protocol: &Protocol,
+    site: &Site,
+    signals: &Signals,
+    owner: &PrivateKeySigner,
+    batch: &mut Batch<'_>,
+) -> Result<()> {
+    let id = signing::id(&site.id);
+    let today = Interval::containing(protocol.chain.head().await?.time).0 / DAY;
+    for day in today + 1..=today + DAYS_ANNOUNCED {
+        let intervals = (day * DAY..(day + 1) * DAY).map(|t| signals.index(Interval(t)));
+        let Some(indices) = intervals.collect::<Option<Vec<usize>>>() else { continue };
+        if protocol.announced(id, day).await? {
+            continue;
+        }
+        let mut prices = Vec::with_capacity(8 * indices.len());
+        for series in [&signals.import_price, &signals.feed_in_price] {
+            for index in &indices {
+                let price = i32::try_from(series[*index].0).context("a price beyond 32 bits")?;
+                prices.extend(price.to_be_bytes());
+            }
+        }
+        let call = IPlans::announcePricesCall { site: id, day, pricesHash: keccak256(prices) };
+        let draft = Draft::call(protocol.deployment.plans, &call, GAS_STEP);
+        batch.push(format!("prices of {} on day {day}", site.id), owner, draft).await?;
     }
     Ok(())
+}
+
+/// Lets the operator's pool reward the sites' sessions, and fills it where money is the operator's to make.
+async fn add_pool(protocol: &Protocol, sites: &[Site], batch: &mut Batch<'_>) -> Result<()> {
+    let deployment = &protocol.deployment;
+    let operator = protocol.chain.operator.clone();
+    for site in sites {
+        let id = signing::id(&site.id);
+        if !protocol.serves(operator.address(), id).await? {
+            let call = IFlexibilityToken::setServedCall { site: id, served: true };
+            let draft = Draft::call(deployment.flexibility, &call, GAS_STEP);
+            batch.push(format!("rewards at {}", site.id), &operator, draft).await?;
+        }
+    }
+    let (balance, _) = protocol.pool(operator.address()).await?;
+    let own_money = deployment.arguments.credit.is_none() && deployment.arguments.minter == operator.address();
+    if balance > Micro::ZERO || !own_money {
+        return Ok(());
+    }
+    let amount = units(POOL)?;
+    let mint = ICreditToken::mintCall { to: operator.address(), amount };
+    batch.push("faucet for the pool", &operator, Draft::call(deployment.credit, &mint, GAS_STEP)).await?;
+    let approve = ICreditToken::approveCall { spender: deployment.flexibility, amount };
+    batch.push("allowance of the pool", &operator, Draft::call(deployment.credit, &approve, GAS_STEP)).await?;
+    let rate = IFlexibilityToken::setRateCall { rate: U256::from(POOL_RATE) };
+    batch.push("rate of the pool", &operator, Draft::call(deployment.flexibility, &rate, GAS_STEP)).await?;
+    let fund = IFlexibilityToken::fundCall { operator: operator.address(), amount };
+    batch.push("the pool", &operator, Draft::call(deployment.flexibility, &fund, GAS_STEP)).await
 }
 
 /// The scenario's price of an EVSE, as a tariff of nothing else.
@@ -273,17 +372,20 @@ async fn add_thresholds(
     Ok(())
 }
 
-/// Every credit token of our own was minted to be deposited.
+/// Every credit token of our own was minted to be deposited, or for a pool.
 async fn ensure_money_adds_up(protocol: &Protocol) -> Result<()> {
     if protocol.deployment.arguments.credit.is_some() {
         return Ok(());
     }
-    let mut deposited = Micro::ZERO;
+    let mut put_in = Micro::ZERO;
     for deposit in protocol.deposits().await? {
-        deposited += micro(deposit.event.amount)?;
+        put_in += micro(deposit.event.amount)?;
+    }
+    for funded in protocol.pools_funded().await? {
+        put_in += micro(funded.event.amount)?;
     }
     let supply = protocol.credit_supply().await?;
-    ensure!(supply == deposited, "{supply} micro-credits exist, but {deposited} were deposited");
+    ensure!(supply == put_in, "{supply} micro-credits exist, but {put_in} were deposited or put into pools");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Why a contract refused: its custom error with the values.
 
-use crate::abi::{IAssetRegistry, IBookings, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
+use crate::abi::ISettlement;
+use crate::abi::{IAssetRegistry, IBookings, ICreditToken, IDispatch, IFlexibilityToken, IPlans, IScheduleVerifier};
 use alloy::primitives::{Bytes, hex};
 use alloy::sol_types::{Panic, Revert, SolError, SolInterface};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ fn decode(data: &[u8]) -> (String, String) {
     let debug = ISettlement::ISettlementErrors::abi_decode(data)
         .map(|e| format!("{e:?}"))
         .or_else(|_| IDispatch::IDispatchErrors::abi_decode(data).map(|e| format!("{e:?}")))
+        .or_else(|_| IPlans::IPlansErrors::abi_decode(data).map(|e| format!("{e:?}")))
+        .or_else(|_| IScheduleVerifier::IScheduleVerifierErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| IAssetRegistry::IAssetRegistryErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| IBookings::IBookingsErrors::abi_decode(data).map(|e| format!("{e:?}")))
         .or_else(|_| IFlexibilityToken::IFlexibilityTokenErrors::abi_decode(data).map(|e| format!("{e:?}")))

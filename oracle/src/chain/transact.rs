@@ -4,12 +4,14 @@
 use super::revert::RevertReason;
 use super::views::Protocol;
 use super::{BASE_FEE_HEADROOM, Chain, Head};
-use crate::abi::{IDispatch, ISettlement, Request, SignedReading, Tariff, Terms};
+use crate::abi::{
+    Bill, Certificate, Flexibility, IDispatch, IPlans, ISettlement, Request, SignedReading, Tariff, Terms,
+};
 use alloy::consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope};
 use alloy::eips::Encodable2718;
 use alloy::eips::eip2930::AccessList;
 use alloy::network::{ReceiptResponse, TransactionResponse};
-use alloy::primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy::primitives::{Address, B256, Bytes, I256, Log, TxKind, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
@@ -24,6 +26,10 @@ use std::time::{Duration, Instant};
 /// A batch of 1,024 lanes, the most a site may have, costs about 0.5 million gas (setpoints) or 0.7 million (readings).
 /// All limits stay below the 16.7 million that EIP-7825 allows a transaction.
 const GAS_POST: u64 = 2_000_000;
+/// A plan's certificate costs about 40 gas a byte to send and 30 to verify, its setpoints as above.
+const GAS_CERTIFICATE_BYTE: u64 = 120;
+/// EIP-7825.
+pub(super) const GAS_MOST: u64 = 16_777_216;
 /// Opening a session costs about 160,000 gas where all slots are new, settling one 110,000, claims and reclaims less.
 const GAS_SESSION: u64 = 1_000_000;
 /// A wait looks at the chain this often.
@@ -36,7 +42,7 @@ const MINE_BLOCKS_MAX: u32 = 32;
 /// What the operator asks of the contracts in the course of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// The setpoints of an interval, before it starts.
+    /// The setpoints of an interval, before it starts, past `Plans`.
     PostSetpoints {
         /// On-chain id of the site.
         site: B256,
@@ -46,6 +52,30 @@ pub enum Call {
         lanes: Vec<u8>,
         /// keccak256 of the whole plan.
         plan_hash: B256,
+    },
+    /// The setpoints of an interval with the certificate of their plan.
+    PostPlan {
+        /// On-chain id of the site.
+        site: B256,
+        /// The interval.
+        interval: u32,
+        /// One int16 (big endian, 10 W) per asset.
+        lanes: Vec<u8>,
+        /// The certificate.
+        certificate: Box<Certificate>,
+        /// Cost and bound, 40,000 to a micro, where the site's mode is to believe them until they are challenged.
+        claimed: Option<(I256, I256)>,
+    },
+    /// The setpoints of an interval without a certificate.
+    PostUncertified {
+        /// On-chain id of the site.
+        site: B256,
+        /// The interval.
+        interval: u32,
+        /// One int16 (big endian, 10 W) per asset.
+        lanes: Vec<u8>,
+        /// Why there is none, at most 128 bytes.
+        reason: String,
     },
     /// The metered energy of an interval, after it has ended.
     PostReadings {
@@ -76,6 +106,22 @@ pub enum Call {
         /// A Begin, any Intervals, an End.
         readings: Vec<SignedReading>,
     },
+    /// The reward for what a billed session was moved off its baseline.
+    ClaimFlexibility {
+        /// What it was opened with.
+        terms: Box<Terms>,
+        /// As settled.
+        bill: Box<Bill>,
+        /// How far, and what that was worth.
+        flexibility: Flexibility,
+    },
+    /// The tokens of a claim whose bill is final.
+    MintReward {
+        /// What the session was opened with.
+        terms: Box<Terms>,
+        /// As claimed.
+        bill: Box<Bill>,
+    },
     /// The hold of a session that nobody settled in time, back to its driver.
     Reclaim {
         /// What it was opened with.
@@ -92,10 +138,13 @@ impl Call {
     /// One word for logs and the outbox.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::PostSetpoints { .. } => "setpoints",
+            Self::PostSetpoints { .. } | Self::PostUncertified { .. } => "setpoints",
+            Self::PostPlan { .. } => "plan",
             Self::PostReadings { .. } => "readings",
             Self::OpenSession { .. } => "open",
             Self::Settle { .. } => "settle",
+            Self::ClaimFlexibility { .. } => "flexibility",
+            Self::MintReward { .. } => "reward",
             Self::Reclaim { .. } => "reclaim",
             Self::Claim { .. } => "claim",
         }
@@ -103,8 +152,13 @@ impl Call {
 
     fn gas_limit(&self) -> u64 {
         match self {
-            Self::PostSetpoints { .. } | Self::PostReadings { .. } => GAS_POST,
-            Self::OpenSession { .. } | Self::Settle { .. } | Self::Reclaim { .. } | Self::Claim { .. } => GAS_SESSION,
+            Self::PostSetpoints { .. } | Self::PostUncertified { .. } | Self::PostReadings { .. } => GAS_POST,
+            Self::PostPlan { certificate, .. } => {
+                let parts = [&certificate.inputs, &certificate.schedule, &certificate.multipliers];
+                let bytes: u64 = parts.map(|part| part.len() as u64).iter().sum();
+                GAS_MOST.min(GAS_POST + GAS_CERTIFICATE_BYTE * bytes)
+            }
+            _ => GAS_SESSION,
         }
     }
 
@@ -113,6 +167,20 @@ impl Call {
             Self::PostSetpoints { site, interval, lanes, plan_hash } => {
                 IDispatch::postSetpointsCall { site, interval, lanes: lanes.into(), planHash: plan_hash }.abi_encode()
             }
+            Self::PostPlan { site, interval, lanes, certificate, claimed: None } => {
+                IPlans::postProvedCall { site, interval, certificate: *certificate, lanes: lanes.into() }.abi_encode()
+            }
+            Self::PostPlan { site, interval, lanes, certificate, claimed: Some((cost, bound)) } => {
+                let (certificate, lanes) = (*certificate, lanes.into());
+                IPlans::postClaimedCall { site, interval, certificate, lanes, cost, bound }.abi_encode()
+            }
+            Self::PostUncertified { site, interval, lanes, reason } => {
+                IPlans::postUncertifiedCall { site, interval, lanes: lanes.into(), reason }.abi_encode()
+            }
+            Self::ClaimFlexibility { terms, bill, flexibility } => {
+                ISettlement::claimFlexibilityCall { terms: *terms, bill: *bill, flexibility }.abi_encode()
+            }
+            Self::MintReward { terms, bill } => ISettlement::mintRewardCall { terms: *terms, bill: *bill }.abi_encode(),
             Self::PostReadings { site, interval, lanes, root } => {
                 IDispatch::postReadingsCall { site, interval, lanes: lanes.into(), root }.abi_encode()
             }
@@ -183,23 +251,27 @@ impl Protocol {
     /// Asks the node what `call` would do now as a call by `from`: nothing, or a refusal.
     pub async fn dry_run(&self, call: &Call, from: Address) -> Result<Result<(), RevertReason>> {
         let request = TransactionRequest::default().from(from).to(self.target(call)).input(call.input().into());
-        match self.chain.provider.call(request).await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => refusal(error).map(Err),
-        }
+        self.chain.try_call(request).await
     }
 
     fn target(&self, call: &Call) -> Address {
         match call {
             Call::PostSetpoints { .. } | Call::PostReadings { .. } => self.deployment.dispatch,
-            Call::OpenSession { .. } | Call::Settle { .. } | Call::Reclaim { .. } | Call::Claim { .. } => {
-                self.deployment.settlement
-            }
+            Call::PostPlan { .. } | Call::PostUncertified { .. } => self.deployment.plans,
+            _ => self.deployment.settlement,
         }
     }
 }
 
 impl Chain {
+    /// What a call would do now: nothing, or a refusal.
+    pub(super) async fn try_call(&self, request: TransactionRequest) -> Result<Result<(), RevertReason>> {
+        match self.provider.call(request).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => refusal(error).map(Err),
+        }
+    }
+
     /// The nonce of the operator's next transaction, pending ones counted.
     pub async fn next_nonce(&self) -> Result<u64> {
         self.next_nonce_of(self.operator()).await

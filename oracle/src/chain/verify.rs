@@ -22,6 +22,7 @@ mod named {
             function credit() external view returns (address);
             function certificates() external view returns (address);
             function dispatch() external view returns (address);
+            function defaultVerifier() external view returns (address);
             function minter() external view returns (address);
             function protocolFeeRecipient() external view returns (address);
         }
@@ -57,6 +58,8 @@ pub async fn verify(chain: &Chain, deployment: &Deployment) -> Result<Vec<Findin
         ("Settlement", deployment.settlement, Some(expected.settlement)),
         ("Bookings", deployment.bookings, Some(expected.bookings)),
         ("FlexibilityToken", deployment.flexibility, Some(expected.flexibility)),
+        ("ScheduleVerifier", deployment.verifier, Some(expected.verifier)),
+        ("Plans", deployment.plans, Some(expected.plans)),
     ];
     if deployment.arguments.credit.is_none() {
         all.insert(0, ("CreditToken", deployment.credit, Some(expected.credit)));
@@ -176,7 +179,7 @@ async fn misnamed(chain: &Chain, d: &Deployment, name: &str) -> Result<Option<St
         "Settlement" => vec![
             ("registry", at(d.settlement).registry().call().await?, d.registry),
             ("credit", at(d.settlement).credit().call().await?, d.credit),
-            ("certificates", at(d.settlement).certificates().call().await?, d.arguments.certificates),
+            ("certificates", at(d.settlement).certificates().call().await?, d.certificates()),
             ("bookings", at(d.settlement).bookings().call().await?, d.bookings),
             ("flexibility", at(d.settlement).flexibility().call().await?, d.flexibility),
         ],
@@ -187,6 +190,13 @@ async fn misnamed(chain: &Chain, d: &Deployment, name: &str) -> Result<Option<St
         "FlexibilityToken" => vec![
             ("minter", at(d.flexibility).minter().call().await?, d.settlement),
             ("credit", at(d.flexibility).credit().call().await?, d.credit),
+        ],
+        "ScheduleVerifier" => vec![("dispatch", at(d.verifier).dispatch().call().await?, d.dispatch)],
+        "Plans" => vec![
+            ("registry", at(d.plans).registry().call().await?, d.registry),
+            ("dispatch", at(d.plans).dispatch().call().await?, d.dispatch),
+            ("verifier", at(d.plans).defaultVerifier().call().await?, d.verifier),
+            ("credit", at(d.plans).credit().call().await?, d.credit),
         ],
         _ => Vec::new(),
     };

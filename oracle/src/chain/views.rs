@@ -2,8 +2,10 @@
 
 use super::deploy::Deployment;
 use super::{Chain, transact};
-use crate::abi::{Asset, AssetState, Group, IAssetRegistry, ICreditToken, IDispatch, IFlexibilityToken, ISettlement};
-use crate::abi::{IntervalState, MeterReading, ReadingProof, Request, SessionState, Site};
+use crate::abi::{Asset, AssetState, Group, IntervalState, MeterReading, PlanRules, ReadingProof, Request};
+use crate::abi::{
+    IAssetRegistry, ICertificates, ICreditToken, IDispatch, IFlexibilityToken, IPlans, ISettlement, SessionState, Site,
+};
 use alloy::consensus::BlockHeader;
 use alloy::primitives::{Address, B256, FixedBytes, U256};
 use alloy::providers::{DynProvider, Provider};
@@ -54,14 +56,55 @@ impl Protocol {
         IFlexibilityToken::new(self.deployment.flexibility, &self.chain.provider)
     }
 
+    pub(super) fn plans(&self) -> IPlans::IPlansInstance<&DynProvider> {
+        IPlans::new(self.deployment.plans, &self.chain.provider)
+    }
+
     /// Unheld money in the wallet of an account.
     pub async fn wallet(&self, account: Address) -> Result<Micro> {
         micro(self.settlement().balanceOf(account).call().await.context("wallet")?)
     }
 
-    /// Sum of all wallets, holds, bookings' money and bills not paid out.
+    /// Sum of all wallets, holds, bookings' money and bills not paid out, of pools for rewards, and of stakes on plans.
     pub async fn accounted(&self) -> Result<Micro> {
-        micro(self.settlement().accounted().call().await.context("accounted")?)
+        let money = self.settlement().accounted().call().await.context("accounted")?;
+        let pools = self.flexibility().accounted().call().await.context("money of pools")?;
+        let stakes = self.plans().accounted().call().await.context("stakes")?;
+        micro(money + pools + stakes)
+    }
+
+    /// An operator's pool: its credit, and tokens out. Base units.
+    pub async fn pool(&self, operator: Address) -> Result<(Micro, Micro)> {
+        let pool = self.flexibility().poolOf(operator).call().await.context("pool")?;
+        Ok((micro(pool.balance)?, micro(pool.outstanding)?))
+    }
+
+    /// Whether an operator lets a site's sessions be rewarded from its pool.
+    pub async fn serves(&self, operator: Address, site: B256) -> Result<bool> {
+        self.flexibility().serves(operator, site).call().await.context("whom a pool serves")
+    }
+
+    /// What a site asks of the plan of an interval.
+    pub async fn plan_rules(&self, site: B256, interval: u32) -> Result<PlanRules> {
+        self.plans().rulesAt(site, interval).call().await.context("rules of plans")
+    }
+
+    /// Whether a site's prices of a UTC day, counted from 1970, are fixed.
+    pub async fn announced(&self, site: B256, day: u32) -> Result<bool> {
+        let prices = self.plans().pricesAt(site, day).call().await.context("announced prices")?;
+        Ok(!prices.pricesHash.is_zero())
+    }
+
+    /// Whether an interval of a site was dispatched by a plan whose certificate counts.
+    pub async fn is_certified(&self, site: B256, interval: u32) -> Result<bool> {
+        let certificates = ICertificates::new(self.deployment.certificates(), &self.chain.provider);
+        certificates.isCertified(site, interval, interval).call().await.context("certified intervals")
+    }
+
+    /// Intervals of a site that were dispatched through `Plans` without a certificate.
+    pub async fn uncertified(&self, site: B256) -> Result<u64> {
+        let count = self.plans().uncertifiedOf(site).call().await.context("uncertified intervals")?;
+        u64::try_from(count).context("more than 64 bits of intervals")
     }
 
     /// Credit tokens in existence.
@@ -174,6 +217,12 @@ impl Chain {
         let block = self.provider.get_block_by_number(number.into()).await.context("block")?;
         let header = block.with_context(|| format!("the node has no block {number}"))?.header;
         Ok((number, header.timestamp()))
+    }
+
+    /// Gas that a mined transaction has cost.
+    pub async fn gas_used(&self, transaction: B256) -> Result<u64> {
+        let receipt = self.provider.get_transaction_receipt(transaction).await.context("receipt")?;
+        Ok(receipt.with_context(|| format!("no receipt of transaction {transaction}"))?.gas_used)
     }
 
     /// What an account can pay for gas, in wei.

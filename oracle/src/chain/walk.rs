@@ -6,7 +6,7 @@ use super::{Protocol, transact};
 use crate::audit::facts::{At, Event, Fact, Question, Range, Setting, Transaction, erc20};
 use alloy::consensus::{BlockHeader, Transaction as _};
 use alloy::network::TransactionResponse;
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, keccak256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::SolEvent;
@@ -30,10 +30,12 @@ impl Protocol {
             settlement: d.settlement,
             bookings: d.bookings,
             flexibility: d.flexibility,
+            plans: d.plans,
+            verifier: d.verifier,
             credit: d.credit,
             fee_recipient: d.arguments.fee_recipient,
             fee_bps: d.arguments.fee_bps,
-            certificates: d.arguments.certificates,
+            certificates: d.certificates(),
         }
     }
 
@@ -50,8 +52,9 @@ impl Protocol {
     }
 
     async fn range(&self, setting: &Setting, from: u64, to: u64) -> Result<Range> {
-        let ours = vec![setting.registry, setting.dispatch, setting.settlement, setting.bookings, setting.flexibility];
-        let holders = || vec![setting.settlement.into_word(), setting.flexibility.into_word()];
+        let Setting { registry, dispatch, settlement, bookings, flexibility, plans, .. } = *setting;
+        let ours = vec![registry, dispatch, settlement, bookings, flexibility, plans];
+        let holders = || [settlement, flexibility, plans].map(|holder| holder.into_word()).to_vec();
         let transfers = || Filter::new().address(setting.credit).event_signature(erc20::Transfer::SIGNATURE_HASH);
         let filters = [Filter::new().address(ours), transfers().topic1(holders()), transfers().topic2(holders())];
         let mut logs: BTreeMap<(u64, u64), Log> = BTreeMap::new();
@@ -75,6 +78,12 @@ impl Protocol {
         }
         let needed = range.facts.iter().filter(|f| f.event.needs_transaction()).map(|f| f.at.transaction);
         range.transactions = self.each(needed.collect(), |hash| self.transaction(hash)).await?;
+        let verified = range.facts.iter().filter(|f| f.event.verifier().is_some()).map(|f| f.at.transaction);
+        for (hash, gas_used) in self.each(verified.collect(), |hash| self.gas_used(hash)).await? {
+            range.transactions.entry(hash).or_default().gas_used = Some(gas_used);
+        }
+        let verifiers = range.facts.iter().filter_map(|f| f.event.verifier()).collect();
+        range.algorithms = self.each(verifiers, |account| self.code_hash(account)).await?;
         let signers = range.facts.iter().filter_map(|f| f.event.signer()).collect();
         let codes = self.each(signers, |account| self.chain.has_code(account)).await?;
         range.contracts = codes.into_iter().filter_map(|(account, code)| code.then_some(account)).collect();
@@ -103,7 +112,16 @@ impl Protocol {
         let found = self.chain.provider.get_transaction_by_hash(hash).await.context("transaction")?;
         let found = found.with_context(|| format!("the node has no transaction {hash}, though it has its events"))?;
         let (from, to) = (found.from(), found.to().unwrap_or(Address::ZERO));
-        Ok(Transaction { from, to, input: found.input().clone() })
+        Ok(Transaction { from, to, input: found.input().clone(), gas_used: None })
+    }
+
+    async fn gas_used(&self, hash: B256) -> Result<u64> {
+        let found = self.chain.provider.get_transaction_receipt(hash).await.context("receipt")?;
+        Ok(found.with_context(|| format!("the node has no receipt of {hash}"))?.gas_used)
+    }
+
+    async fn code_hash(&self, account: Address) -> Result<B256> {
+        Ok(keccak256(self.chain.provider.get_code_at(account).await.context("code of a verifier")?))
     }
 
     /// The contracts' answers at a block: what each returns, or why it refuses.

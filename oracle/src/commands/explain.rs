@@ -5,12 +5,13 @@ use crate::audit::explain::{Quarter, Story, explain};
 use alloy::primitives::B256;
 use anyhow::{Context, Result};
 use optimizer::units::{Micro, UnixTime};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// Tells one session from the chain: what was asked, planned, metered and paid, and why
 ///
-/// Interval by interval: setpoint, metered energy, price, and the room that the tightest group had; then the meter and who
-/// vouches for it, the bill line by line, what came back, the receipt, flexibility and disputes.
+/// Interval by interval: setpoint, metered energy, the tariff's, the grid's and the node's price, and why; what each plan's
+/// certificate proves, with the session's row as a Merkle proof (in full with `--json`); the meter and who vouches for it, the bill line by line, what came back, the receipt, flexibility and disputes.
 ///
 /// Exit codes: 0 told; 1 the chain knows no such session, or could not be read; 2 the arguments are wrong.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,15 +71,13 @@ fn print(s: &Story, out: &mut impl Write) -> Result<()> {
     let by: Vec<String> = s.meter.attested_by.iter().map(ToString::to_string).collect();
     let by = if by.is_empty() { "nobody vouches for it".to_owned() } else { format!("by {}", by.join(", ")) };
     writeln!(out, "meter {} ({}), {}: {by}", s.meter.id, s.meter.scheme.unwrap_or("not billed yet"), s.meter.tier)?;
-    writeln!(out, "{:<20} {:>9} {:>10} {:>9}  why", "interval", "setpoint", "metered", "price")?;
-    for q in &s.quarters {
-        print_quarter(q, out)?;
-    }
     writeln!(
         out,
-        "grid prices are not on the chain; node prices would be in a certificate, and no plan has one: why a plan chose an \
-         interval is its own claim"
+        "{:<20} {:>9} {:>10} {:>10} {:>10} {:>10}  why",
+        "interval", "setpoint", "metered", "tariff", "grid", "node"
     )?;
+    s.quarters.iter().try_for_each(|q| print_quarter(q, out))?;
+    print_plans(&s.quarters, out)?;
     match &s.registers {
         Some(r) => {
             let (start, stop) = (kwh(r.start_milli_wh), kwh(r.stop_milli_wh));
@@ -108,6 +107,11 @@ fn print(s: &Story, out: &mut impl Write) -> Result<()> {
         )?;
     }
     let f = &s.flexibility;
+    if let (Some(moved), Some(worth)) = (f.activated_wh, f.worth_micro) {
+        let recomputed = f.recomputed_micro.map_or_else(|| "-".to_owned(), |worth| credits(Micro(worth)));
+        let worth = credits(Micro(worth));
+        writeln!(out, "flexibility: {moved} Wh moved, worth {worth}; by node prices and readings {recomputed}")?;
+    }
     writeln!(out, "flexibility: {} tokens claimed, {} minted; {}", money(f.claimed), money(f.minted), f.why)?;
     for d in &s.disputes {
         writeln!(out, "disputed {}: {} ({})", time(d.time), d.what, d.transaction)?;
@@ -128,11 +132,39 @@ fn print(s: &Story, out: &mut impl Write) -> Result<()> {
 }
 
 fn print_quarter(q: &Quarter, out: &mut impl Write) -> Result<()> {
-    let power = q.setpoint_w.map_or_else(|| "-".to_owned(), |w| format!("{w} W"));
-    let energy = q.metered_wh.map_or_else(|| "-".to_owned(), |wh| format!("{wh} Wh"));
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let power = or_none(q.setpoint_w.map(|w| format!("{w} W")));
+    let energy = or_none(q.metered_wh.map(|wh| format!("{wh} Wh")));
+    let [grid, node] = [q.import_price, q.node_price].map(|price| or_none(price.map(|p| credits(Micro(p)))));
     let disputed = if q.disputed { " DISPUTED" } else { "" };
-    let price = money(q.price_micro_per_kwh.into());
-    writeln!(out, "{:<20} {power:>9} {energy:>10} {price:>9}  {}{disputed}", time(q.start), q.why)?;
+    let tariff = money(q.price_micro_per_kwh.into());
+    let start = time(q.start);
+    writeln!(out, "{start:<20} {power:>9} {energy:>10} {tariff:>10} {grid:>10} {node:>10}  {}{disputed}", q.why)?;
+    Ok(())
+}
+
+/// What is proven of each plan, and by whom.
+fn print_plans(quarters: &[Quarter], out: &mut impl Write) -> Result<()> {
+    let verifiers: BTreeSet<_> = quarters.iter().filter_map(|q| q.verifier.zip(q.algorithm)).collect();
+    for (verifier, algorithm) in verifiers {
+        writeln!(out, "plans verified by {verifier}, code hash {algorithm}")?;
+    }
+    for q in quarters {
+        let start = time(q.start);
+        let Some(gap_micro) = q.gap_micro else {
+            writeln!(out, "  {start} {}: {}", q.certificate, q.uncertified.as_deref().unwrap_or("no plan"))?;
+            continue;
+        };
+        let share = q.gap_ppm.map(|ppm| format!(" ({}.{:04} %)", ppm / 10_000, ppm % 10_000)).unwrap_or_default();
+        let row = match &q.proof {
+            Some(p) if p.checked => format!("its row is leaf {} of plan root {}, checked", p.index, p.root),
+            Some(p) => format!("its row leads to another root than the plan's {}", p.root),
+            None => "no row of it".to_owned(),
+        };
+        let gap = credits(Micro(gap_micro));
+        writeln!(out, "  {start} {}: at most {gap}{share} above the optimum; {row}", q.certificate)?;
+    }
+    writeln!(out, "prices are the plans'; docs/audit.md says what is checked of what a plan takes for given")?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub mod claim;
 pub mod deploy;
 pub mod explain;
 pub mod history;
+pub mod plans;
 pub mod register;
 pub mod replay;
 pub mod status;

@@ -1,15 +1,18 @@
 //! `provolt status`: where the chain stands.
 
 use super::{ChainArgs, credits, rfc3339};
-use crate::abi::AssetKind;
-use crate::chain::Protocol;
+use crate::abi::{AssetKind, IPlans, PlanMode};
 use crate::chain::events::Which;
-use alloy::primitives::Address;
-use anyhow::Result;
-use optimizer::units::{Interval, Micro};
+use crate::chain::{Logged, Protocol};
+use alloy::primitives::{Address, B256, I256};
+use anyhow::{Context, Result};
+use optimizer::units::{HORIZON, Interval, Micro};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+
+/// Plans that the text shows of a site; --json has a day of them.
+const PLANS_SHOWN: usize = 4;
 
 /// Arguments of `provolt status`.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,6 +79,34 @@ pub struct SiteStatus {
     pub metered_last: Option<String>,
     /// Intervals that have readings.
     pub metered: usize,
+    /// Intervals that were dispatched through `Plans` without a certificate.
+    pub uncertified: u64,
+    /// Plans that the chain holds a certificate of, by interval; of these the newest day's.
+    pub plans: Vec<PlanStatus>,
+}
+
+/// What the chain has verified of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanStatus {
+    /// Start of its interval.
+    pub interval: String,
+    /// Proved: verified when it was posted. Optimistic: believed until somebody challenges it. Improved: verified, and open to
+    /// a cheaper one.
+    pub mode: &'static str,
+    /// What it costs over its horizon.
+    pub cost_micro: Micro,
+    /// No schedule of the same inputs costs less than this.
+    pub bound_micro: Micro,
+    /// Their difference, rounded up.
+    pub gap_micro: Micro,
+    /// Of the cost, in basis points, rounded up; `None` where that is not above zero.
+    pub gap_bps: Option<i64>,
+    /// Of the transaction that posted and verified it.
+    pub gas: u64,
+    /// Which algorithm: whose code, and its hash.
+    pub verifier: Address,
+    /// Its code hash.
+    pub algorithm: B256,
 }
 
 /// One account's money.
@@ -107,6 +138,7 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
     let from = protocol.deployment.block;
     let posted = protocol.setpoints_posted(from, None).await?;
     let metered = protocol.readings_posted(from, None).await?;
+    let planned = protocol.plans_posted(from, None).await?;
     let assets = protocol.assets_registered(None).await?;
     let mut accounts = BTreeSet::new();
     let mut sites = Vec::new();
@@ -131,6 +163,8 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
             dispatched: dispatched().count(),
             metered_last: read().max().map(|i| rfc3339(Interval(i).start())),
             metered: read().count(),
+            uncertified: protocol.uncertified(id).await?,
+            plans: plans(protocol, id, &planned).await?,
         });
     }
     let all = Which::default();
@@ -165,6 +199,39 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
     })
 }
 
+async fn plans(protocol: &Protocol, site: B256, posted: &[Logged<IPlans::PlanPosted>]) -> Result<Vec<PlanStatus>> {
+    let mut newest: Vec<_> = posted.iter().filter(|p| p.event.site == site).collect();
+    newest.sort_by_key(|p| p.event.interval);
+    let mut plans = Vec::new();
+    for posted in newest.split_off(newest.len().saturating_sub(HORIZON)) {
+        let plan = &posted.event.plan;
+        let gap = micro_up(plan.cost - plan.bound)?;
+        let cost = micro_up(plan.cost)?;
+        plans.push(PlanStatus {
+            interval: rfc3339(Interval(plan.interval).start()),
+            mode: match plan.rules.mode {
+                PlanMode::Proved => "proved",
+                PlanMode::Optimistic => "optimistic",
+                _ => "improved",
+            },
+            cost_micro: cost,
+            bound_micro: cost - gap,
+            gap_micro: gap,
+            gap_bps: (cost > Micro::ZERO).then(|| -(-gap.0 * 10_000).div_euclid(cost.0)),
+            gas: protocol.chain.gas_used(posted.transaction).await?,
+            verifier: plan.rules.verifier,
+            algorithm: plan.algorithm,
+        });
+    }
+    Ok(plans)
+}
+
+/// 40,000 to a micro, rounded up.
+fn micro_up(amount: I256) -> Result<Micro> {
+    let amount = i128::try_from(amount).context("an amount beyond 128 bits")?;
+    Ok(Micro(i64::try_from(-(-amount).div_euclid(40_000)).context("an amount beyond 64 bits")?))
+}
+
 fn print(status: &Status, out: &mut impl Write) -> Result<()> {
     writeln!(out, "chain {}, block {}, {}", status.chain_id, status.block, status.time)?;
     for s in &status.sites {
@@ -176,6 +243,19 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
         let last = s.dispatched_last.clone().unwrap_or_else(never);
         writeln!(out, "  setpoints: {} intervals, last {last}{by}", s.dispatched)?;
         writeln!(out, "  readings: {} intervals, last {}", s.metered, s.metered_last.clone().unwrap_or_else(never))?;
+        let largest = s.plans.iter().map(|plan| plan.gap_micro).max();
+        let gap = largest.map(|gap| format!("; largest gap of the last {}: {}", s.plans.len(), credits(gap)));
+        let certified = s.dispatched as u64 - s.uncertified.min(s.dispatched as u64);
+        writeln!(out, "  plans: {certified} certified, {} not{}", s.uncertified, gap.unwrap_or_default())?;
+        for plan in s.plans.iter().rev().take(PLANS_SHOWN).rev() {
+            let (cost, bound, gap) = (credits(plan.cost_micro), credits(plan.bound_micro), credits(plan.gap_micro));
+            let share = plan.gap_bps.map(|bps| format!(" ({}.{:02} %)", bps / 100, bps % 100)).unwrap_or_default();
+            let (at, mode, gas) = (&plan.interval, plan.mode, plan.gas);
+            writeln!(out, "    {at} {mode}: cost {cost}, bound {bound}, gap {gap}{share}, {gas} gas")?;
+        }
+        if let Some(plan) = s.plans.last() {
+            writeln!(out, "  algorithm: verifier {}, code {}", plan.verifier, plan.algorithm)?;
+        }
     }
     let Status { sessions_open, sessions_settled, sessions_reclaimed, .. } = status;
     writeln!(out, "sessions: {sessions_open} open, {sessions_settled} settled, {sessions_reclaimed} reclaimed")?;

@@ -2,23 +2,28 @@
 
 use super::journal::{Entry, SessionTerms};
 use super::{Engine, STOP_DEADLINE, hear, site_id};
-use crate::abi::{self, ISettlement, Tariff, Terms};
+use crate::abi::{self, Bill, IPlans, ISettlement, PlanMode, Tariff, Terms};
+use crate::chain::events::Which;
 use crate::chain::{Call, Outcome, Prepared};
 use crate::{merkle, signing};
-use alloy::primitives::{B256, keccak256};
-use alloy::sol_types::SolEvent;
+use alloy::primitives::{B256, I256};
+use alloy::sol_types::{SolEvent, SolValue};
 use anyhow::{Context, Result, anyhow};
+use optimizer::certificate::{Certificate, Planned};
 use optimizer::controller::{Action, Event};
 use optimizer::device::Reading;
+use optimizer::flexibility::Flexibility;
 use optimizer::problem::Problem;
 use optimizer::simulate::SOLVE_LIMIT_MS;
-use optimizer::solve;
+use optimizer::solve::Planner;
 use optimizer::units::{Interval, Micro, UnixTime, WattHours, Watts};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The solver keeps its own limit; past this much more it is given up.
 const SOLVE_GRACE: Duration = Duration::from_secs(5);
+/// Most that `Plans` takes as a reason.
+const REASON_BYTES: usize = 128;
 /// Blocks of a driven chain come this long after the stop of the clock: late enough for the readings of an interval to
 /// be over, early enough for setpoints to be before theirs.
 const BLOCK_AFTER_S: i64 = 5;
@@ -33,7 +38,7 @@ pub(super) fn resolves(event: &Event, action: &Action) -> bool {
             Action::Solve { site, problem },
         ) => s == site && *t == problem.first,
         (
-            Event::Posted { site: s, interval: t } | Event::PostRefused { site: s, interval: t, .. },
+            Event::Posted { site: s, interval: t, .. } | Event::PostRefused { site: s, interval: t, .. },
             Action::PostSetpoints { site, interval, .. },
         )
         | (Event::Driven { site: s, interval: t }, Action::Drive { site, interval, .. })
@@ -45,7 +50,8 @@ pub(super) fn resolves(event: &Event, action: &Action) -> bool {
         | (
             Event::Settled { session: a, .. } | Event::SettleRefused { session: a, .. },
             Action::Settle { session, .. },
-        ) => a == session,
+        )
+        | (Event::FlexibilityClaimed { session: a, .. }, Action::ClaimFlexibility { session, .. }) => a == session,
         _ => false,
     }
 }
@@ -155,7 +161,7 @@ impl Engine {
         let outcomes = self.serving(async move { chain.await_outcomes(&hashes, deadline).await }).await??;
         if outcomes.iter().any(|o| o.result.is_err()) {
             // A CPO's own post may be why: it must be known before the refusal is.
-            self.look_for_other_posts().await?;
+            self.look_for_others().await?;
         }
         for ((key, action, _), outcome) in sent.into_iter().zip(outcomes) {
             self.edges.store.outbox_settle(&key, &outcome)?;
@@ -180,12 +186,11 @@ impl Engine {
 
     async fn call(&self, action: &Action) -> Result<Call> {
         Ok(match action {
-            Action::PostSetpoints { site, interval, power_w } => Call::PostSetpoints {
-                site: site_id(&self.scenario, *site),
-                interval: interval.0,
-                lanes: setpoint_lanes(power_w)?,
-                plan_hash: self.plan_hash(*site)?,
-            },
+            Action::PostSetpoints { site, interval, power_w, certificate } => {
+                let certificate = certificate.as_deref().map_err(String::as_str);
+                self.post_call(site_id(&self.scenario, *site), interval.0, setpoint_lanes(power_w)?, certificate)
+                    .await?
+            }
             Action::PostReadings { site, interval, energy_wh, readings } => Call::PostReadings {
                 site: site_id(&self.scenario, *site),
                 interval: interval.0,
@@ -198,11 +203,15 @@ impl Engine {
                 let place = self.places.get(&signed.evse).context("a request for no EVSE")?;
                 Call::OpenSession { request, tariff: hear::tariff(place.price), signature: signed.signature.parse()? }
             }
-            // Flexibility earns nothing before its schedules are certified, so none is claimed.
-            Action::Settle { session, start, stop, .. } => {
+            Action::Settle { session, start, stop } => {
                 let (terms, tariff) = self.terms_of(session).await?;
                 let readings = vec![self.signed(start)?, self.signed(stop)?];
                 Call::Settle { terms: Box::new(terms), tariff, readings }
+            }
+            Action::ClaimFlexibility { session, flexibility } => {
+                let (terms, _) = self.terms_of(session).await?;
+                let bill = Box::new(self.bill_of(session).await?);
+                Call::ClaimFlexibility { terms: Box::new(terms), bill, flexibility: claimable(flexibility)? }
             }
             other => return Err(anyhow!("not an action on chain: {other:?}")),
         })
@@ -217,9 +226,52 @@ impl Engine {
         found.with_context(|| format!("session {session}: neither journal nor chain has its terms"))
     }
 
-    fn plan_hash(&self, site: usize) -> Result<B256> {
-        let plan = self.controller.plan(site).context("setpoints without a plan")?;
-        Ok(keccak256(serde_json::to_vec(plan)?))
+    /// With its certificate where the contracts accept it, and else with the reason why there is none.
+    async fn post_call(
+        &self,
+        site: B256,
+        interval: u32,
+        lanes: Vec<u8>,
+        certificate: Result<&Certificate, &str>,
+    ) -> Result<Call> {
+        let protocol = &self.edges.protocol;
+        let uncertified = |lanes, reason: &str| {
+            let cut = reason.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= REASON_BYTES);
+            let reason = reason[..cut.last().unwrap_or(0)].to_owned();
+            Call::PostUncertified { site, interval, lanes, reason }
+        };
+        let certificate = match certificate {
+            Ok(certificate) => certificate,
+            Err(reason) => return Ok(uncertified(lanes, reason)),
+        };
+        let claims_only = protocol.plan_rules(site, interval).await?.mode == PlanMode::Optimistic;
+        let claimed = claims_only
+            .then(|| {
+                anyhow::Ok((I256::try_from(certificate.verdict.cost)?, I256::try_from(certificate.verdict.bound)?))
+            })
+            .transpose()?;
+        let posted = Box::new(abi::Certificate {
+            inputs: certificate.inputs.clone().into(),
+            schedule: certificate.schedule.clone().into(),
+            multipliers: certificate.multipliers.clone().into(),
+            root: merkle::plan_root(certificate)?,
+        });
+        let call = Call::PostPlan { site, interval, lanes: lanes.clone(), certificate: posted, claimed };
+        match protocol.dry_run(&call, protocol.chain.operator()).await? {
+            Ok(()) => Ok(call),
+            Err(refused) => Ok(uncertified(lanes, &format!("refused: {refused}"))),
+        }
+    }
+
+    /// From the journal; else from what the chain told when the session was settled.
+    async fn bill_of(&self, session: &str) -> Result<Bill> {
+        if let Some(bill) = self.memory.bills.get(session) {
+            return Bill::abi_decode(bill).context("journal: bill of a session");
+        }
+        let id: B256 = session.parse()?;
+        let settled = self.edges.protocol.sessions_settled(&Which::default()).await?;
+        let settled = settled.into_iter().find(|s| s.event.session == id);
+        Ok(settled.with_context(|| format!("session {session}: neither journal nor chain has its bill"))?.event.bill)
     }
 
     /// One leaf per lane, of the readings from which and up to which it counts.
@@ -241,7 +293,12 @@ impl Engine {
     async fn outcome_entry(&self, action: &Action, outcome: Outcome) -> Result<Entry> {
         let refused = outcome.result.as_ref().err().map(ToString::to_string);
         Ok(Entry::Event(match (action, refused) {
-            (Action::PostSetpoints { site, interval, .. }, None) => Event::Posted { site: *site, interval: *interval },
+            (Action::PostSetpoints { site, interval, .. }, None) => Event::Posted {
+                site: *site,
+                interval: *interval,
+                uncertified: uncertified_reason(&outcome),
+                gas: outcome.gas_used,
+            },
             (Action::PostSetpoints { site, interval, .. }, Some(reason)) => {
                 Event::PostRefused { site: *site, interval: *interval, reason }
             }
@@ -253,16 +310,39 @@ impl Engine {
             (Action::Settle { session, .. }, Some(reason)) => Event::SettleRefused { session: session.clone(), reason },
             (Action::Settle { session, .. }, None) => {
                 let (terms, _) = self.terms_of(session).await?;
-                settled_event(session, &terms, &outcome)?
+                return settled_entry(session, &terms, &outcome);
+            }
+            (Action::ClaimFlexibility { session, .. }, refused) => {
+                let reward = match refused {
+                    Some(reason) => Err(reason),
+                    None => Ok(Micro(told::<ISettlement::FlexibilityClaimed>(&outcome)?.bill.reward.try_into()?)),
+                };
+                Event::FlexibilityClaimed { session: session.clone(), reward }
             }
             (other, _) => return Err(anyhow!("not an action on chain: {other:?}")),
         }))
     }
 
-    /// Setpoints that a CPO posted by itself since the last look.
-    pub(super) async fn look_for_other_posts(&mut self) -> Result<()> {
-        let (posts, next) = self.edges.protocol.cpo_posts(self.watched_block).await?;
+    /// What others have done on chain since the last look: setpoints that a CPO posted by itself, and sessions that their
+    /// drivers changed.
+    pub(super) async fn look_for_others(&mut self) -> Result<()> {
+        let from = self.watched_block;
+        let (posts, next) = self.edges.protocol.cpo_posts(from).await?;
+        let amended = if from < next { self.edges.protocol.amended_between(from, next - 1).await? } else { Vec::new() };
         self.watched_block = next;
+        for amended in amended {
+            let terms = amended.event.terms;
+            let session = terms.session.to_string();
+            let Some(known) = self.memory.terms.get(&session) else { continue };
+            let (before, tariff) = known.decode()?;
+            // After a kill it is looked at again from the beginning.
+            if before.abi_encode() == terms.abi_encode() {
+                continue;
+            }
+            let (energy_wh, departure) = (WattHours(terms.energyWh.into()), UnixTime(terms.departure.to::<i64>()));
+            let terms = SessionTerms::new(&terms, &tariff);
+            self.happen(Entry::Amended { session, terms, energy_wh, departure })?;
+        }
         for post in posts {
             let post = post.event;
             let Some(site) = (0..self.scenario.sites.len()).find(|s| site_id(&self.scenario, *s) == post.site) else {
@@ -279,9 +359,9 @@ impl Engine {
 async fn plan(site: usize, problem: Problem) -> Event {
     let interval = problem.first;
     let limit = Duration::from_millis(SOLVE_LIMIT_MS.into()) + SOLVE_GRACE;
-    let task = tokio::task::spawn_blocking(move || solve::solve(&problem, SOLVE_LIMIT_MS));
+    let task = tokio::task::spawn_blocking(move || Planned::of(&mut Planner::new(), &problem, SOLVE_LIMIT_MS));
     let reason = match tokio::time::timeout(limit, task).await {
-        Ok(Ok(Ok(schedule))) => return Event::Solved { site, interval, schedule: Box::new(schedule) },
+        Ok(Ok(Ok(plan))) => return Event::Solved { site, interval, plan: Box::new(plan) },
         Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(error)) => format!("the solver crashed: {error}"),
         Err(_) => format!("the solver did not return within {limit:?}"),
@@ -295,13 +375,26 @@ fn opened_entry(session: &str, outcome: &Outcome) -> Result<Entry> {
     Ok(Entry::Opened { session: session.to_owned(), terms })
 }
 
-fn settled_event(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Event> {
+fn settled_entry(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Entry> {
     let settled: ISettlement::SessionSettled = told(outcome)?;
-    Ok(Event::Settled {
+    Ok(Entry::Settled {
         session: session.to_owned(),
         receipt: signing::receipt(terms, &settled.bill).to_string(),
         paid: Micro(i64::try_from(settled.bill.amount)?),
-        minted: Micro::ZERO,
+        bill: settled.bill.abi_encode().into(),
+    })
+}
+
+/// Why setpoints that were accepted have no certificate.
+fn uncertified_reason(outcome: &Outcome) -> Option<String> {
+    told::<IPlans::UncertifiedPosted>(outcome).ok().map(|event| event.reason)
+}
+
+fn claimable(moved: &Flexibility) -> Result<abi::Flexibility> {
+    Ok(abi::Flexibility {
+        activatedWh: moved.activated_wh.0.try_into()?,
+        displacedWhIntervals: moved.displaced_wh_intervals.try_into()?,
+        worth: moved.worth.0,
     })
 }
 
@@ -319,6 +412,7 @@ fn key(action: &Action) -> String {
         Action::PostReadings { site, interval, .. } => format!("readings/{site}/{interval}"),
         Action::Open { session } => format!("open/{session}"),
         Action::Settle { session, .. } => format!("settle/{session}"),
+        Action::ClaimFlexibility { session, .. } => format!("flexibility/{session}"),
         Action::Solve { site, problem } => format!("solve/{site}/{}", problem.first),
         Action::Drive { site, interval, .. } => format!("drive/{site}/{interval}"),
         Action::Stop { session } => format!("stop/{session}"),

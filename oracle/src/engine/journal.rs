@@ -8,6 +8,7 @@ use alloy::primitives::Bytes;
 use alloy::sol_types::SolValue;
 use anyhow::{Context, Result};
 use optimizer::controller::{Asked, Event};
+use optimizer::units::{Micro, UnixTime, WattHours};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,16 @@ pub(super) enum Entry {
     Requested { asked: Asked, request: Box<SignedRequest> },
     /// A session is open on chain, by these terms.
     Opened { session: String, terms: SessionTerms },
+    /// A driver changed its session on chain: these are its terms now.
+    Amended { session: String, terms: SessionTerms, energy_wh: WattHours, departure: UnixTime },
+    /// A session is billed on chain.
+    Settled {
+        session: String,
+        receipt: String,
+        paid: Micro,
+        /// abi.encode(Bill).
+        bill: Bytes,
+    },
     /// A charge point began a transaction.
     Started { session: String, transaction: i32, reading: SignedReading },
     /// A meter was read.
@@ -55,6 +66,8 @@ pub(super) struct Memory {
     pub(super) requests: BTreeMap<String, SignedRequest>,
     /// By session id, once it is open.
     pub(super) terms: BTreeMap<String, SessionTerms>,
+    /// By session id, once it is settled: abi.encode(Bill).
+    pub(super) bills: BTreeMap<String, Bytes>,
     /// Session by OCPP transaction.
     pub(super) transactions: BTreeMap<i32, String>,
     /// By asset and counter.
@@ -92,6 +105,14 @@ impl Memory {
             Entry::Opened { session, terms } => {
                 self.terms.insert(session.clone(), terms);
                 Event::Opened { session }
+            }
+            Entry::Amended { session, terms, energy_wh, departure } => {
+                self.terms.insert(session.clone(), terms);
+                Event::Amended { session, energy_wh, departure }
+            }
+            Entry::Settled { session, receipt, paid, bill } => {
+                self.bills.insert(session.clone(), bill);
+                Event::Settled { session, receipt, paid }
             }
             Entry::Started { session, transaction, reading } => {
                 self.transactions.insert(transaction, session.clone());

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::http::Ask;
 use crate::keys::Keyring;
 use crate::ocpp::{FromPoint, Points};
+use crate::payout::{PaidOut, pay_out};
 use crate::signing::{self, SignedReading};
 use crate::store::Store;
 use alloy::primitives::Address;
@@ -154,6 +155,17 @@ impl Engine {
         Ok(report)
     }
 
+    /// Lets a driven chain's time pass to `time`, and pays out what nobody can dispute any more, by site.
+    pub async fn pay_out(&self, time: UnixTime) -> Result<Vec<PaidOut>> {
+        let protocol = &self.edges.protocol;
+        protocol.chain.mine_at(time).await?;
+        let mut paid = Vec::new();
+        for site in 0..self.scenario.sites.len() {
+            paid.push(pay_out(protocol, &self.edges.store, site_id(&self.scenario, site)).await?);
+        }
+        Ok(paid)
+    }
+
     /// Marks the run as finished: there is nothing to resume.
     pub fn finish(&self) -> Result<()> {
         self.edges.store.meta_set("finished", "yes")
@@ -179,7 +191,7 @@ impl Engine {
         self.edges.points.set_now(self.now);
         self.tick_all().await?;
         if matches!(stop, Stop::Cut(_)) {
-            self.look_for_other_posts().await?;
+            self.look_for_others().await?;
         }
         self.happen(Entry::Event(stop.event()))?;
         self.finish_outstanding().await

@@ -2,12 +2,15 @@
 
 use super::{day, provolt};
 use alloy::primitives::aliases::{U24, U40, U72};
-use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy::primitives::{Address, B256, Bytes, I256, U256, hex, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolStruct, SolValue, eip712_domain};
 use anyhow::{Context, Result, ensure};
+use optimizer::certificate::certify;
+use optimizer::controller::with_foresight;
 use optimizer::scenario::Scenario;
-use optimizer::units::UnixTime;
+use optimizer::solve::Planner;
+use optimizer::units::{UnixTime, Watts};
 use oracle::abi::*;
 use oracle::chain::anvil::{self, Anvil, Options};
 use oracle::chain::register::register;
@@ -341,6 +344,8 @@ pub(super) async fn acts(g: &Ground) -> Result<B256> {
         disputed(g, site, contrary_wh).await?;
     }
 
+    let claimed = planned(g, site).await?;
+
     // A reward, for the OCMF meter's session.
     let settled = g.protocol.sessions_settled(&Default::default()).await?.pop().context("not settled")?.event;
     let flexibility = Flexibility { activatedWh: 4000, displacedWhIntervals: 9000, worth: 60_000 };
@@ -353,6 +358,8 @@ pub(super) async fn acts(g: &Ground) -> Result<B256> {
     // Days later: what nobody settled goes back, what nobody can dispute is paid out.
     g.call(authority, d.settlement, &ISettlement::reclaimCall { terms: g.terms(s3).await? }, t1 + 5400 + 86_500)
         .await?;
+    let until = u64::from(claimed.interval) * 900 + 86_400;
+    g.call(authority, d.plans, &IPlans::releaseCall { plan: claimed }, until).await?;
     g.call(authority, d.settlement, &mint, RECORD_END + 2 * 86_400 + 600).await?;
     let redeem = IFlexibilityToken::redeemCall { operator, amount: U256::from(5000) };
     g.call(driver, d.flexibility, &redeem, 0).await?;
@@ -367,8 +374,8 @@ async fn disputed(g: &Ground, site: B256, contrary_wh: Option<u64>) -> Result<()
     let now = g.protocol.chain.confirmed_head().await?.1;
     let (interval, assets) = (u32::try_from(now / 900)? + 1, g.scenario.sites[0].assets.len());
     let begin = u64::from(interval) * 900;
-    let (lanes, plan) = (vec![0; 2 * assets].into(), B256::ZERO);
-    g.call(operator, d.dispatch, &IDispatch::postSetpointsCall { site, interval, lanes, planHash: plan }, 0).await?;
+    let (lanes, reason) = (vec![0; 2 * assets].into(), CPO_REASON.to_owned());
+    g.call(operator, d.plans, &IPlans::postUncertifiedCall { site, interval, lanes, reason }, 0).await?;
     let (lane, asset, _) = g.scenario.sites[0].evses().nth(5).context("too few EVSEs")?;
     let (key, asset) = (g.keyring.meter(&asset.id)?, signing::id(&asset.id));
     let said = |wh: u64, time: u64, counter: u64| MeterReading {
@@ -406,4 +413,69 @@ async fn disputed(g: &Ground, site: B256, contrary_wh: Option<u64>) -> Result<()
     let dispute = IDispatch::disputeReadingCall { site, interval, proof, start, stop, contrary, signature };
     g.call(authority, d.dispatch, &dispute, 0).await?;
     Ok(())
+}
+
+/// Plans of every mode: one claimed that nobody challenges, one claimed wrongly, one with a wrong root, and one that could
+/// have been cheaper. Returns the first.
+async fn planned(g: &Ground, site: B256) -> Result<Plan> {
+    let (d, operator, owner) = (g.protocol.deployment.clone(), g.operator(), g.owner()?);
+    let challenger = Address::repeat_byte(0xac);
+    let amount = U256::from(9000);
+    g.call(operator, d.credit, &ICreditToken::mintCall { to: operator, amount }, 0).await?;
+    g.call(operator, d.credit, &ICreditToken::approveCall { spender: d.plans, amount }, 0).await?;
+    g.call(operator, d.plans, &IPlans::depositStakeCall { amount }, 0).await?;
+    let out = IPlans::withdrawStakeCall { to: owner, amount: U256::from(500) };
+    g.call(operator, d.plans, &out, 0).await?;
+
+    // Nobody charges; the sun goes to waste in one plan, which costs more.
+    let problem = with_foresight(&g.scenario.sites[0], &g.scenario, Vec::new());
+    let (schedule, multipliers) = Planner::new().plan_to_certify(&problem, 60_000)?;
+    let mut wasteful = schedule.clone();
+    for pv in &problem.pv {
+        wasteful.power_w[pv.lane].fill(Watts::ZERO);
+    }
+    let [best, worse] = [certify(&problem, &schedule, &multipliers)?, certify(&problem, &wasteful, &multipliers)?];
+    let bytes = |c: &optimizer::certificate::Certificate| Certificate {
+        inputs: c.inputs.clone().into(),
+        schedule: c.schedule.clone().into(),
+        multipliers: c.multipliers.clone().into(),
+        root: B256::ZERO,
+    };
+    let lanes = |c: &optimizer::certificate::Certificate| Bytes::from(c.verdict.first_column.clone());
+    let (cost, bound) = (I256::try_from(best.verdict.cost)?, I256::try_from(best.verdict.bound)?);
+
+    let first = u32::try_from(g.protocol.chain.confirmed_head().await?.1 / 900)? + 2;
+    let rules = |mode| PlanRules {
+        verifier: d.verifier,
+        mode,
+        tolerance: u64::MAX >> 20,
+        epsilon: 1000,
+        bond: 1001,
+        settlement: d.settlement,
+        terms: B256::ZERO,
+    };
+    let set = |mode, from| IPlans::setRulesCall { site, rules: rules(mode), from };
+    g.call(owner, d.plans, &set(PlanMode::Optimistic, first), 0).await?;
+    for (interval, cost) in [(first, cost), (first + 1, cost + I256::ONE)] {
+        let (certificate, lanes) = (bytes(&best), lanes(&best));
+        let claim = IPlans::postClaimedCall { site, interval, certificate, lanes, cost, bound };
+        g.call(operator, d.plans, &claim, 0).await?;
+    }
+    let rooted = Certificate { root: B256::repeat_byte(1), ..bytes(&best) };
+    let (certificate, lanes_best) = (rooted.clone(), lanes(&best));
+    let prove = IPlans::postProvedCall { site, interval: first + 2, certificate, lanes: lanes_best };
+    g.call(operator, d.plans, &prove, 0).await?;
+    g.call(owner, d.plans, &set(PlanMode::Improved, first + 3), 0).await?;
+    let prove = IPlans::postProvedCall { site, interval: first + 3, certificate: bytes(&worse), lanes: lanes(&worse) };
+    g.call(operator, d.plans, &prove, 0).await?;
+    let plans = g.protocol.plans_posted(0, None).await?;
+    let plan = |interval: u32| plans.iter().find(|p| p.event.interval == interval).map(|p| p.event.plan.clone());
+    let plan = |interval| plan(interval).context("no plan");
+    let wrong = IPlans::challengeCall { plan: plan(first + 1)?, certificate: bytes(&best) };
+    g.call(challenger, d.plans, &wrong, 0).await?;
+    let root = IPlans::refuteRootCall { plan: plan(first + 2)?, certificate: rooted };
+    g.call(challenger, d.plans, &root, 0).await?;
+    let better = IPlans::improveCall { plan: plan(first + 3)?, better: bytes(&best) };
+    g.call(challenger, d.plans, &better, 0).await?;
+    plan(first)
 }

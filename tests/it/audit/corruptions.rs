@@ -52,10 +52,22 @@ async fn every_act_is_checked_and_every_corruption_on_the_chain_is_named() -> Re
         assert!(checked(kind) > 0, "{kind}: {report:#}");
     }
     let notes = report["notes"].to_string();
-    for note in ["a gift", "not decodable, it came through 0xF0", "certified by 0xCe", "Wh billed, 0 Wh posted"] {
+    for note in [
+        "a gift",
+        "not decodable, it came through 0xF0",
+        "certified by 0xCe",
+        "Wh billed, 0 Wh posted",
+        "and was refuted",
+    ] {
         assert!(notes.contains(note), "{note}: {notes}");
     }
-    assert_eq!(report["sites"][0]["readings_disputed"], json!(2));
+    let site = &report["sites"][0];
+    assert_eq!(
+        (&site["readings_disputed"], &site["plans_certified"], &site["plans_own"]),
+        (&json!(2), &json!(1), &json!(2))
+    );
+    let reasons = json!({"a cheaper plan was shown": 1, "refuted": 2, "the CPO's own setpoints": 2});
+    assert_eq!(site["uncertified"], reasons);
 
     let told = tell(&ground.protocol).await?;
     let story = explain(&ground.protocol.setting(), &told.ranges, &told.report, session).context("no such session")?;
@@ -148,6 +160,13 @@ async fn corruptions(ground: &Ground) -> Result<()> {
         price: U72::from(100_000),
         deposit: U72::from(1_000_000),
     };
+    let miscounted = IPlans::UncertifiedPosted {
+        site,
+        interval,
+        poster: ground.operator(),
+        reason: "a test".to_owned(),
+        count: U256::from(7),
+    };
     let minted = erc20::Transfer { from: Address::ZERO, to: terms.driver, value: U256::from(1_000_000) };
 
     let dearer = Bill { amount: bill.amount + 1, ..bill.clone() };
@@ -158,6 +177,7 @@ async fn corruptions(ground: &Ground) -> Result<()> {
         ("a limit exceeded", d.dispatch, Vec::new(), posted(&lanes, chained).encode_log_data(), Kind::GroupLimit),
         ("a broken history", d.dispatch, Vec::new(), posted(&at_rest, history).encode_log_data(), Kind::History),
         ("bookings that overlap", d.bookings, Vec::new(), booked.encode_log_data(), Kind::Booking),
+        ("a wrong count", d.plans, Vec::new(), miscounted.encode_log_data(), Kind::Certificate),
         ("tokens without a reward", d.flexibility, Vec::new(), minted.encode_log_data(), Kind::Flexibility),
     ];
     for (what, contract, input, log, kind) in cases {

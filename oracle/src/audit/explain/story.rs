@@ -1,7 +1,7 @@
 //! What is told of a session.
 
 use crate::audit::report::Finding;
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 /// What the driver signed. Money in base units, energy in Wh, times in unix seconds, here and below.
@@ -64,10 +64,36 @@ pub struct Quarter {
     /// Hash of the plan it was the first interval of; none for a CPO's own setpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<B256>,
-    /// Whether a certificate of the plan was accepted.
+    /// certified, claimed, refuted, improved upon or uncertified.
     pub certificate: &'static str,
-    /// What power was worth at this place of the grid; only a certificate tells.
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertified: Option<String>,
+    /// What power was worth at this place of the grid, micro per kWh; only a certificate tells, here and below.
     pub node_price: Option<i64>,
+    /// What the grid asked for it.
+    pub import_price: Option<i64>,
+    /// What the grid paid for it.
+    pub feed_in_price: Option<i64>,
+    /// What the plan costs until its horizon.
+    pub cost_micro: Option<i64>,
+    /// What it is above the optimum at most.
+    pub gap_micro: Option<i64>,
+    /// The same in millionths of the cost, where that is above zero.
+    pub gap_ppm: Option<i64>,
+    /// Who verified it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<Address>,
+    /// Hash of the verifier's code: the algorithm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<B256>,
+    /// Most power that the plan took for the car.
+    pub need_max_w: Option<i64>,
+    /// That row and prices are in the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// What an uncontrolled car would have drawn; none before the session was billed, and in its first, partial interval.
+    pub baseline_wh: Option<i64>,
     /// What was metered; none where nothing was posted.
     pub metered_wh: Option<i64>,
     /// Whether somebody has shown that the interval's readings contradict a meter.
@@ -80,6 +106,29 @@ pub struct Quarter {
     pub room_w: Option<i64>,
     /// Why the power was what it was, as far as the chain knows.
     pub why: String,
+}
+
+/// A need of a plan, its powers and its prices as a leaf of the plan's root; `docs/proof.md` has the form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Place among the needs.
+    pub index: usize,
+    /// Lane of the EVSE.
+    pub lane: usize,
+    /// Bytes of the need in the inputs.
+    pub need: Bytes,
+    /// Its powers in the schedule: two bytes each, in steps of 10 W.
+    pub row: Bytes,
+    /// Node price in each of the same intervals, micro per kWh.
+    pub price: Vec<i64>,
+    /// The leaf.
+    pub leaf: B256,
+    /// What leads from it to the root.
+    pub siblings: Vec<B256>,
+    /// The plan's root.
+    pub root: B256,
+    /// Whether it does.
+    pub checked: bool,
 }
 
 /// What the meter showed at the ends.
@@ -130,8 +179,10 @@ pub struct Paid {
 pub struct Earned {
     /// Energy moved off the baseline.
     pub activated_wh: Option<u32>,
-    /// What that was worth.
+    /// What that was worth, as claimed.
     pub worth_micro: Option<i64>,
+    /// What node prices and posted readings make of it; none before the session was billed.
+    pub recomputed_micro: Option<i64>,
     /// Tokens claimed for the driver.
     pub claimed: u128,
     /// Tokens minted.

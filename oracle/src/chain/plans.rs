@@ -1,0 +1,152 @@
+//! What owners, posters and challengers do about plans apart from posting them: rules, stakes, challenges, releases.
+
+use super::batch::Batch;
+use super::revert::RevertReason;
+use super::transact::{Draft, GAS_MOST};
+use super::views::Protocol;
+use crate::abi::{Certificate, ICreditToken, IPlans, PlanRules};
+use alloy::consensus::Transaction;
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::providers::Provider;
+use alloy::rpc::types::TransactionRequest;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolCall;
+use anyhow::{Context, Result, ensure};
+use optimizer::units::Micro;
+
+/// Rules, stakes and releases write a few slots.
+const GAS_STEP: u64 = 400_000;
+
+/// What came of looking for a fault in a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// A fault was found, and the plan refuted by this call.
+    Refuted(&'static str),
+    /// None was: by each call, why.
+    Holds(Vec<(&'static str, RevertReason)>),
+}
+
+impl Protocol {
+    /// Sets what a site asks of its plans from an interval on. The owner's.
+    pub async fn set_rules(&self, owner: &PrivateKeySigner, site: B256, rules: PlanRules, from: u32) -> Result<()> {
+        self.one_step("rules of plans", owner, &IPlans::setRulesCall { site, rules, from }).await
+    }
+
+    /// Money of an account that can be staked on plans.
+    pub async fn stake(&self, account: Address) -> Result<Micro> {
+        super::views::micro(self.plans().stakeOf(account).call().await.context("stake")?)
+    }
+
+    /// Brings in the operator's money, to be staked on its plans; out of the faucet where that is the operator's.
+    pub async fn deposit_stake(&self, amount: Micro) -> Result<()> {
+        let (chain, arguments) = (&self.chain, &self.deployment.arguments);
+        let has = self.credit_balance(chain.operator()).await?;
+        let mut batch = Batch::new(chain).await?;
+        if has < amount {
+            let own_money = arguments.credit.is_none() && arguments.minter == chain.operator();
+            ensure!(own_money, "{} has {has} micro-credits, {amount} are asked for", chain.operator());
+            let missing = U256::from(u64::try_from((amount - has).0)?);
+            let mint = ICreditToken::mintCall { to: chain.operator(), amount: missing };
+            batch.push("faucet", &chain.operator, Draft::call(self.deployment.credit, &mint, GAS_STEP)).await?;
+        }
+        let amount = U256::from(u64::try_from(amount.0).context("a negative amount")?);
+        let approve = ICreditToken::approveCall { spender: self.deployment.plans, amount };
+        let approve = Draft::call(self.deployment.credit, &approve, GAS_STEP);
+        batch.push("allowance of the stake", &chain.operator, approve).await?;
+        let deposit = Draft::call(self.deployment.plans, &IPlans::depositStakeCall { amount }, GAS_STEP);
+        batch.push("stake", &chain.operator, deposit).await?;
+        batch.run().await
+    }
+
+    /// Takes out money of the operator's that is not staked.
+    pub async fn withdraw_stake(&self, amount: Micro) -> Result<()> {
+        let amount = U256::from(u64::try_from(amount.0).context("a negative amount")?);
+        let to = self.chain.operator();
+        self.one_step("stake", &self.chain.operator, &IPlans::withdrawStakeCall { to, amount }).await
+    }
+
+    /// Gives back the bonds of a site's plans that can no longer be challenged; returns of how many.
+    pub async fn release_bonds(&self, site: B256) -> Result<usize> {
+        let mut batch = Batch::new(&self.chain).await?;
+        for posted in self.plans_posted(self.deployment.block, None).await? {
+            let plan = posted.event.plan;
+            if plan.site != site || !self.plans().isStaked(site, plan.interval).call().await.context("bond")? {
+                continue;
+            }
+            let call = IPlans::releaseCall { plan };
+            if self.would(&call, self.chain.operator()).await?.is_ok() {
+                batch
+                    .push("release", &self.chain.operator, Draft::call(self.deployment.plans, &call, GAS_STEP))
+                    .await?;
+            }
+        }
+        let count = batch.steps.len();
+        batch.run().await?;
+        Ok(count)
+    }
+
+    /// Looks for a fault in a plan by its certificate from the calldata, as the contract would, and refutes it where there is
+    /// one. Anyone's; what a challenger gets is in its stake.
+    pub async fn challenge(&self, challenger: &PrivateKeySigner, site: B256, interval: u32) -> Result<Challenge> {
+        let posted = self.plans_posted(self.deployment.block, None).await?;
+        let posted = posted.into_iter().find(|p| p.event.site == site && p.event.interval == interval);
+        let posted = posted.context("no plan with a certificate was posted for this interval")?;
+        let certificate = self.certificate_of(posted.transaction, site, interval).await?;
+        let plan = posted.event.plan;
+        let challenge = IPlans::challengeCall { plan: plan.clone(), certificate: certificate.clone() };
+        let root = IPlans::refuteRootCall { plan, certificate };
+        let mut reasons = Vec::new();
+        match self.would(&challenge, challenger.address()).await? {
+            Ok(()) => return self.refute("challenge", challenger, &challenge).await,
+            Err(reason) => reasons.push(("challenge", reason)),
+        }
+        match self.would(&root, challenger.address()).await? {
+            Ok(()) => self.refute("refuteRoot", challenger, &root).await,
+            Err(reason) => {
+                reasons.push(("refuteRoot", reason));
+                Ok(Challenge::Holds(reasons))
+            }
+        }
+    }
+
+    /// The certificate of a plan, from the transaction that posted it.
+    pub async fn certificate_of(&self, transaction: B256, site: B256, interval: u32) -> Result<Certificate> {
+        let sent = self.chain.provider.get_transaction_by_hash(transaction).await.context("transaction")?;
+        let sent = sent.with_context(|| format!("the node no longer has transaction {transaction}"))?;
+        let proved = IPlans::postProvedCall::abi_decode(sent.input()).map(|c| (c.site, c.interval, c.certificate));
+        let claimed = || IPlans::postClaimedCall::abi_decode(sent.input()).map(|c| (c.site, c.interval, c.certificate));
+        let found = proved.or_else(|_| claimed());
+        let (of, at, certificate) = found.with_context(|| {
+            format!(
+                "transaction {transaction} posts its plan inside another call, which this command does not look into"
+            )
+        })?;
+        ensure!((of, at) == (site, interval), "transaction {transaction} posts another plan");
+        Ok(certificate)
+    }
+
+    async fn refute(&self, what: &'static str, key: &PrivateKeySigner, call: &impl SolCall) -> Result<Challenge> {
+        let estimate = self.chain.provider.estimate_gas(self.request(call, key.address())).await.context("gas")?;
+        let gas = (estimate + estimate / 4).min(GAS_MOST);
+        let mut batch = Batch::new(&self.chain).await?;
+        batch.push(what, key, Draft::call(self.deployment.plans, call, gas)).await?;
+        batch.run().await?;
+        Ok(Challenge::Refuted(what))
+    }
+
+    async fn one_step(&self, what: &str, key: &PrivateKeySigner, call: &impl SolCall) -> Result<()> {
+        let mut batch = Batch::new(&self.chain).await?;
+        batch.push(what, key, Draft::call(self.deployment.plans, call, GAS_STEP)).await?;
+        batch.run().await
+    }
+
+    /// What a call of `Plans` would do now: nothing, or a refusal.
+    async fn would(&self, call: &impl SolCall, from: Address) -> Result<Result<(), RevertReason>> {
+        self.chain.try_call(self.request(call, from)).await
+    }
+
+    fn request(&self, call: &impl SolCall, from: Address) -> TransactionRequest {
+        let input: Bytes = call.abi_encode().into();
+        TransactionRequest::default().from(from).to(self.deployment.plans).input(input.into())
+    }
+}

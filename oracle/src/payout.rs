@@ -1,0 +1,128 @@
+//! What is due once nobody can dispute it any more: a site's bills to its owner, operator and protocol, and tokens to the
+//! drivers whose flexibility was claimed. Anyone may ask for it, so no owner's key is needed. The operator's transactions go
+//! through the outbox of a state folder, like all of a run's: asked again after a kill, it is the same ones that are sent.
+
+use crate::abi::ISettlement::{Claimed, FlexibilityRewarded};
+use crate::abi::{Bill, Terms};
+use crate::chain::events::Which;
+use crate::chain::{Call, Outcome, Prepared, Protocol};
+use crate::store::Store;
+use alloy::primitives::B256;
+use alloy::sol_types::SolEvent;
+use anyhow::{Context, Result, anyhow};
+use optimizer::units::{Micro, UnixTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// A bill can be disputed for so long: Settlement's DISPUTE_WINDOW.
+pub const DISPUTE_WINDOW_S: i64 = 2 * 86_400;
+/// A foreign chain may take a few blocks.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What was paid out for a site.
+#[derive(Debug, Clone, Default)]
+pub struct PaidOut {
+    /// Its bills; `None` where none was final.
+    pub claimed: Option<Claimed>,
+    /// Sessions whose drivers got tokens.
+    pub rewards: usize,
+    /// How many tokens; less than was claimed where the pool cannot redeem more.
+    pub minted: Micro,
+}
+
+/// Pays out what is due of a site.
+pub async fn pay_out(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
+    let mut paid = PaidOut::default();
+    let money = protocol.claimable(site).await?;
+    if money.claimable > Micro::ZERO {
+        let count = protocol.claims(Some(site)).await?.len();
+        // One claim per site and amount: refused because somebody else was faster, it does not stand in the way of the next.
+        let key = format!("claim/{}/{site}/{count}/{}", place(protocol), money.claimable);
+        let outcome = send(protocol, store, &[(key, Call::Claim { site })]).await?.remove(0);
+        paid.claimed = Some(told(&outcome)?);
+    }
+    let due = rewards_due(protocol, site).await?;
+    let calls: Vec<_> = due
+        .into_iter()
+        .map(|(terms, bill)| {
+            let key = format!("reward/{}/{}", place(protocol), terms.session);
+            (key, Call::MintReward { terms: Box::new(terms), bill: Box::new(bill) })
+        })
+        .collect();
+    for outcome in send(protocol, store, &calls).await? {
+        let rewarded: FlexibilityRewarded = told(&outcome)?;
+        paid.rewards += 1;
+        paid.minted += Micro(rewarded.minted.try_into()?);
+    }
+    Ok(paid)
+}
+
+/// Claims of a site's sessions whose bills are final and whose tokens were not minted yet, with what Settlement asks for.
+async fn rewards_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill)>> {
+    let which = Which { site: Some(site), ..Which::default() };
+    let minted: BTreeSet<B256> = protocol.flexibility_rewarded().await?.into_iter().map(|r| r.event.session).collect();
+    let claims = protocol.flexibility_claimed().await?.into_iter().map(|c| c.event);
+    let mut bills: BTreeMap<B256, Bill> = claims.filter(|c| c.site == site).map(|c| (c.session, c.bill)).collect();
+    for corrected in protocol.bills_corrected(&which).await? {
+        if let Some(bill) = bills.get_mut(&corrected.event.session).filter(|_| corrected.event.bill.reward > 0) {
+            *bill = corrected.event.bill;
+        }
+    }
+    let now = protocol.chain.head().await?.time;
+    let is_due = |bill: &Bill| bill.reward > 0 && now.0 > bill.settledAt.to::<i64>() + DISPUTE_WINDOW_S;
+    bills.retain(|session, bill| is_due(bill) && !minted.contains(session));
+    if bills.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut terms: BTreeMap<B256, Terms> = BTreeMap::new();
+    for opened in protocol.sessions_opened(&which).await? {
+        terms.insert(opened.event.terms.session, opened.event.terms);
+    }
+    for amended in protocol.sessions_amended(&which).await? {
+        terms.insert(amended.event.terms.session, amended.event.terms);
+    }
+    let with_terms = |(session, bill)| {
+        Ok((
+            terms.get(&session).cloned().with_context(|| format!("session {session}: claimed, but never opened"))?,
+            bill,
+        ))
+    };
+    bills.into_iter().map(with_terms).collect()
+}
+
+fn place(protocol: &Protocol) -> String {
+    format!("{}/{}", protocol.chain.id(), protocol.deployment.settlement)
+}
+
+async fn send(protocol: &Protocol, store: &Store, calls: &[(String, Call)]) -> Result<Vec<Outcome>> {
+    let chain = &protocol.chain;
+    let mut hashes = Vec::with_capacity(calls.len());
+    for (key, call) in calls {
+        let prepared = match store.outbox_get::<Prepared>(key)? {
+            Some(prepared) => prepared,
+            None => {
+                let nonce = chain.next_nonce().await?.max(store.outbox_next_nonce()?.unwrap_or_default());
+                let prepared = protocol.prepare(call, nonce).await?;
+                store.outbox_put(key, call.kind(), nonce, &prepared)?;
+                prepared
+            }
+        };
+        chain.send(&prepared).await?;
+        hashes.push(prepared.hash);
+    }
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    chain.mine_at(UnixTime(0)).await?;
+    let outcomes = chain.await_outcomes(&hashes, Instant::now() + OUTCOME_TIMEOUT).await?;
+    for ((key, _), outcome) in calls.iter().zip(&outcomes) {
+        store.outbox_settle(key, outcome)?;
+    }
+    Ok(outcomes)
+}
+
+fn told<E: SolEvent>(outcome: &Outcome) -> Result<E> {
+    let logs = outcome.result.as_ref().map_err(|reason| anyhow!("refused: {reason}"))?;
+    let event = logs.iter().find_map(|log| E::decode_log(log).ok());
+    Ok(event.with_context(|| format!("a transaction without its {}", E::SIGNATURE))?.data)
+}

@@ -96,14 +96,14 @@ pub fn proofs(report: &Report) -> String {
         let mut certified: Vec<_> = certified.collect();
         certified.sort_unstable();
         let mut row = vec![tail(&site.id, 24), site.proofs.len().to_string(), certified.len().to_string()];
-        let middle = certified.get(certified.len() / 2).copied();
+        let middle = certified.get(certified.len().saturating_sub(1) / 2).copied();
         let mut gas: Vec<u64> = certified.iter().map(|(.., gas)| *gas).collect();
         gas.sort_unstable();
         let beside = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         row.push(beside(middle.map(|(gap, ..)| credits(gap))));
         row.push(beside(certified.last().map(|(gap, ..)| credits(*gap))));
         row.push(beside(certified.last().and_then(|(gap, cost, _)| gap_percent(*gap, *cost))));
-        row.push(beside(gas.get(gas.len() / 2).map(ToString::to_string)));
+        row.push(beside(gas.get(gas.len().saturating_sub(1) / 2).map(ToString::to_string)));
         row.push(beside(gas.last().map(ToString::to_string)));
         table.row(row);
     }

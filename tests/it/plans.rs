@@ -16,6 +16,9 @@ use std::process::ExitCode;
 
 const BOND: Micro = Micro(1_000_000);
 const DAY_S: i64 = 86_400;
+/// As [`Local::request`] asks for, from the first interval of the scenario on.
+const ENERGY: WattHours = WattHours(5_000);
+const UNTIL: usize = 40;
 
 /// A plan of the whole day from `interval` on with one car, and its certificate.
 fn planned(local: &Local, interval: Interval) -> Result<Planned> {
@@ -24,10 +27,10 @@ fn planned(local: &Local, interval: Interval) -> Result<Planned> {
         session: "a car".to_owned(),
         lane,
         group: evse.group,
-        until: 40,
+        until: UNTIL,
         max_w: Watts(7_360),
         car_w: Watts(7_360),
-        energy_wh: WattHours(9_001),
+        energy_wh: ENERGY,
         ..Need::default()
     };
     let mut problem = with_foresight(local.site(), local.scenario(), vec![need]);
@@ -149,7 +152,7 @@ async fn a_proved_plan_counts_at_once_until_its_root_is_shown_to_be_false() -> R
     // A driver proves its own row and price with the leaves beside it.
     let Call::PostPlan { certificate, .. } = honest else { unreachable!() };
     let leaves = leaves(&certificate.inputs, &certificate.schedule, &certificate.multipliers)?;
-    assert_eq!((leaves.len(), leaves[0].energy_wh(), leaves[0].until), (1, 9_001, 40));
+    assert_eq!((leaves.len(), leaves[0].energy_wh(), leaves[0].until), (1, ENERGY.0, UNTIL));
     assert_eq!(merkle::need_leaf(&leaves[0]), plan.root);
     let (code, printed) = doubt(&local, first).await?;
     assert_eq!(code, ExitCode::FAILURE, "{printed}");
@@ -185,6 +188,29 @@ async fn what_a_contract_would_refuse_is_refused_before_it_is_sent() -> Result<(
     assert_eq!(refusal(|c, _| c.multipliers = c.multipliers.slice(1..)).await?, "WrongPartLength");
     assert_eq!(refusal(|_, lanes| lanes[1] ^= 1).await?, "WrongColumn");
     assert_eq!(local.protocol.uncertified(site).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_need_that_ends_at_another_time_than_its_driver_said_is_refuted() -> Result<()> {
+    let local = Local::start("quickstart").await?;
+    let (first, site) = (local.scenario().signals.first, signing::id(&local.site().id));
+    assert!(local.outcome(&local.request("driver-02", 1)?).await?.result.is_ok());
+    // What the poster could not have known does not count: a quarter hour.
+    let chain = &local.protocol.chain;
+    chain.mine_at(UnixTime(chain.head().await?.time.0 + 1_000)).await?;
+    for interval in [first, first.plus(1)] {
+        assert!(local.outcome(&post(&local, interval, None)?).await?.result.is_ok());
+        assert!(local.protocol.is_certified(site, interval.0).await?);
+    }
+    let (code, printed) = doubt(&local, first).await?;
+    assert_eq!(code, ExitCode::FAILURE, "{printed}");
+    assert!(printed.contains("refuteNeed 0 by session 0x") && printed.contains("NeedHolds"), "{printed}");
+    // The same number of intervals, counted from a later one.
+    let (code, printed) = doubt(&local, first.plus(1)).await?;
+    assert_eq!(code, ExitCode::SUCCESS, "{printed}");
+    assert!(printed.contains("refuted by refuteNeed"), "{printed}");
+    assert!(!local.protocol.is_certified(site, first.plus(1).0).await?);
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! What owners, posters and challengers do about plans apart from posting them: rules, stakes, challenges, releases.
 
 use super::batch::Batch;
+use super::events::Which;
 use super::revert::RevertReason;
 use super::transact::{Draft, GAS_MOST};
 use super::views::Protocol;
-use crate::abi::{Certificate, ICreditToken, IPlans, PlanRules};
+use crate::abi::{Certificate, ICreditToken, IPlans, PlanMode, PlanRules, Terms};
 use alloy::consensus::Transaction;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider;
@@ -12,7 +13,9 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
+use optimizer::certificate::leaves;
 use optimizer::units::Micro;
+use std::collections::BTreeMap;
 
 /// Rules, stakes and releases write a few slots.
 const GAS_STEP: u64 = 400_000;
@@ -23,7 +26,7 @@ pub enum Challenge {
     /// A fault was found, and the plan refuted by this call.
     Refuted(&'static str),
     /// None was: by each call, why.
-    Holds(Vec<(&'static str, RevertReason)>),
+    Holds(Vec<(String, RevertReason)>),
 }
 
 impl Protocol {
@@ -85,28 +88,59 @@ impl Protocol {
         Ok(count)
     }
 
-    /// Looks for a fault in a plan by its certificate from the calldata, as the contract would, and refutes it where there is
-    /// one. Anyone's; what a challenger gets is in its stake.
+    /// Looks for a fault in a plan by its certificate from the calldata and the sessions that are open, as the contract would,
+    /// and refutes it where there is one. Anyone's; what a challenger gets is in its stake.
     pub async fn challenge(&self, challenger: &PrivateKeySigner, site: B256, interval: u32) -> Result<Challenge> {
         let posted = self.plans_posted(self.deployment.block, None).await?;
         let posted = posted.into_iter().find(|p| p.event.site == site && p.event.interval == interval);
         let posted = posted.context("no plan with a certificate was posted for this interval")?;
         let certificate = self.certificate_of(posted.transaction, site, interval).await?;
         let plan = posted.event.plan;
-        let challenge = IPlans::challengeCall { plan: plan.clone(), certificate: certificate.clone() };
-        let root = IPlans::refuteRootCall { plan, certificate };
+        let who = challenger.address();
         let mut reasons = Vec::new();
-        match self.would(&challenge, challenger.address()).await? {
-            Ok(()) => return self.refute("challenge", challenger, &challenge).await,
-            Err(reason) => reasons.push(("challenge", reason)),
-        }
-        match self.would(&root, challenger.address()).await? {
-            Ok(()) => self.refute("refuteRoot", challenger, &root).await,
-            Err(reason) => {
-                reasons.push(("refuteRoot", reason));
-                Ok(Challenge::Holds(reasons))
+        if plan.rules.mode == PlanMode::Optimistic {
+            let challenge = IPlans::challengeCall { plan: plan.clone(), certificate: certificate.clone() };
+            match self.would(&challenge, who).await? {
+                Ok(()) => return self.refute("challenge", challenger, &challenge).await,
+                Err(reason) => reasons.push(("challenge".to_owned(), reason)),
             }
         }
+        let root = IPlans::refuteRootCall { plan: plan.clone(), certificate: certificate.clone() };
+        match self.would(&root, who).await? {
+            Ok(()) => return self.refute("refuteRoot", challenger, &root).await,
+            Err(reason) => reasons.push(("refuteRoot".to_owned(), reason)),
+        }
+        for (index, terms) in self.needs_of(site, &certificate).await? {
+            let (plan, inputs) = (plan.clone(), certificate.inputs.clone());
+            let name = format!("refuteNeed {index} by session {}", terms.session);
+            let need = IPlans::refuteNeedCall { plan, inputs, index: U256::from(index), terms };
+            match self.would(&need, who).await? {
+                Ok(()) => return self.refute("refuteNeed", challenger, &need).await,
+                Err(reason) => reasons.push((name, reason)),
+            }
+        }
+        Ok(Challenge::Holds(reasons))
+    }
+
+    /// Needs of a certificate by their place, with the terms of the newest session at their EVSE.
+    async fn needs_of(&self, site: B256, certificate: &Certificate) -> Result<Vec<(usize, Terms)>> {
+        let leaves = leaves(&certificate.inputs, &certificate.schedule, &certificate.multipliers);
+        let assets = self.assets_registered(Some(site)).await?;
+        let which = Which { site: Some(site), ..Which::default() };
+        let mut terms: BTreeMap<B256, Terms> = BTreeMap::new();
+        for opened in self.sessions_opened(&which).await? {
+            terms.insert(opened.event.evse, opened.event.terms);
+        }
+        for amended in self.sessions_amended(&which).await? {
+            let newest = terms.get_mut(&amended.event.evse).filter(|t| t.session == amended.event.terms.session);
+            if let Some(newest) = newest {
+                *newest = amended.event.terms;
+            }
+        }
+        // Who posts no leaves has a certificate that does not hold, which is found out before.
+        let lanes = leaves.unwrap_or_default().into_iter().enumerate();
+        let of_lane = |lane: usize| terms.get(&assets.get(lane)?.event.asset).cloned();
+        Ok(lanes.filter_map(|(index, leaf)| Some((index, of_lane(leaf.lane)?))).collect())
     }
 
     /// The certificate of a plan, from the transaction that posted it.

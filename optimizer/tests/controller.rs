@@ -300,3 +300,20 @@ fn what_a_driver_changes_is_planned_and_a_departure_that_has_passed_ends_the_ses
     let stopped = Event::Amended { session: session.clone(), energy_wh, departure: now };
     assert_eq!(bench.controller.handle(stopped), [Action::Stop { session }]);
 }
+
+#[test]
+fn a_plan_is_posted_as_certified_where_its_gap_is_tolerated() {
+    for (most, certified) in [(Micro(-1), false), (Micro(i64::MAX), true)] {
+        let mut bench = Bench::new();
+        let problem = bench.cut();
+        let interval = bench.second();
+        bench.controller.handle(Event::Tolerated { site: 0, most });
+        let plan = Box::new(Planned::of(&mut solve::Planner::new(), &problem, 10_000).unwrap());
+        let actions = bench.controller.handle(Event::Solved { site: 0, interval, plan });
+        let [Action::PostSetpoints { certificate, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+        assert_eq!(certificate.is_ok(), certified, "{certificate:?}");
+        if let Err(reason) = certificate {
+            assert!(reason.ends_with("above its bound, at most -1 are tolerated"), "{reason}");
+        }
+    }
+}

@@ -125,6 +125,13 @@ pub enum Event {
         /// Session id.
         session: String,
     },
+    /// The owner of a site asks something else of its plans from the next one on.
+    Tolerated {
+        /// Site index.
+        site: usize,
+        /// Most that a plan may cost above its bound and still be posted as certified.
+        most: Micro,
+    },
     /// A driver changed what it asks for, on chain; a departure that has passed ends the session.
     Amended {
         /// Session id.

@@ -36,7 +36,7 @@ pub const CUT_S: i64 = 60;
 const TOLERANCE: Micro = Micro(1_000_000);
 const TOLERANCE_PER_EVSE: Micro = Micro(30_000);
 
-/// Most that a plan of a site may cost above its bound and still be posted as certified.
+/// Most that a plan of a site may cost above its bound and still be posted as certified, unless its owner says otherwise.
 pub fn tolerance(site: &Site) -> Micro {
     let evses = i64::try_from(site.evses().count()).unwrap_or(i64::MAX);
     Micro(TOLERANCE.0 + TOLERANCE_PER_EVSE.0.saturating_mul(evses))
@@ -80,6 +80,7 @@ impl Controller {
             Event::Ended { interval } => return self.ended(interval),
             Event::ReadingsPosted { site, interval, refused } => self.sites[site].readings_posted(interval, refused),
             Event::Opened { session } => self.stage(&session, SessionStage::Active),
+            Event::Tolerated { site, most } => self.sites[site].tolerance = most,
             Event::Amended { session, energy_wh, departure } => return self.amended(&session, energy_wh, departure),
             Event::OpenRefused { session, reason } => return self.open_refused(&session, reason),
             Event::Settled { session, receipt, paid } => return self.settled(&session, receipt, paid),
@@ -108,6 +109,11 @@ impl Controller {
     /// Metered energy by closed interval and lane of a site.
     pub fn energy_wh(&self, site: usize) -> Vec<Vec<WattHours>> {
         self.sites[site].records.iter().map(|record| record.energy_wh.clone()).collect()
+    }
+
+    /// Most that a plan of a site may cost above its bound and still be posted as certified.
+    pub fn tolerance(&self, site: usize) -> Micro {
+        self.sites[site].tolerance
     }
 
     /// The certificate of a site's newest plan, or why it has none.
@@ -198,7 +204,7 @@ impl Controller {
     fn post(&mut self, site: usize, interval: Interval, plan: Planned) -> Vec<Action> {
         let Planned { schedule, certificate } = plan;
         let power_w = schedule.column(0);
-        let most = tolerance(&self.sites[site].site);
+        let most = self.tolerance(site);
         let certificate = certificate.and_then(|certificate| match certificate.verdict.gap_micro() {
             gap if gap > i128::from(most.0) => {
                 Err(format!("{gap} micro-credits above its bound, at most {most} are tolerated"))

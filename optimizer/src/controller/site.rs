@@ -88,6 +88,7 @@ pub(super) struct SiteState {
     /// Of that plan, as it was posted.
     certificate: Result<Box<Certificate>, String>,
     gas: u64,
+    pub(super) tolerance: Micro,
     cpo: BTreeMap<Interval, Vec<Watts>>,
     dispatched: BTreeMap<Interval, Dispatched>,
     first: Interval,
@@ -113,6 +114,7 @@ impl SiteState {
             plan: None,
             certificate: Err("no plan yet".to_owned()),
             gas: 0,
+            tolerance: super::tolerance(site),
             cpo: BTreeMap::new(),
             dispatched: BTreeMap::new(),
             first: signals.first,

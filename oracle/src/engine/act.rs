@@ -323,6 +323,21 @@ impl Engine {
         }))
     }
 
+    /// What the owners of sites ask of the plans of an interval.
+    pub(super) async fn look_for_rules(&mut self, interval: Interval) -> Result<()> {
+        for site in 0..self.scenario.sites.len() {
+            let rules = self.edges.protocol.plan_rules(site_id(&self.scenario, site), interval.0).await?;
+            let most = match rules.mode {
+                PlanMode::Improved => Micro(i64::MAX),
+                _ => Micro(i64::try_from(rules.tolerance).unwrap_or(i64::MAX)),
+            };
+            if self.controller.tolerance(site) != most {
+                self.happen(Entry::Event(Event::Tolerated { site, most }))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What others have done on chain since the last look: setpoints that a CPO posted by itself, and sessions that their
     /// drivers changed.
     pub(super) async fn look_for_others(&mut self) -> Result<()> {

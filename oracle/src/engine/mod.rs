@@ -190,8 +190,9 @@ impl Engine {
         self.now = stop.time();
         self.edges.points.set_now(self.now);
         self.tick_all().await?;
-        if matches!(stop, Stop::Cut(_)) {
+        if let Stop::Cut(interval) = stop {
             self.look_for_others().await?;
+            self.look_for_rules(interval).await?;
         }
         self.happen(Entry::Event(stop.event()))?;
         self.finish_outstanding().await

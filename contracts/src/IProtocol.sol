@@ -1071,7 +1071,8 @@ interface ISettlement {
     /// @notice Claims the reward of a settled session's flexibility for its driver, within the dispute window. Needs
     /// RIGHT_SETTLE, and certificates of all schedules of the session.
     function claimFlexibility(Terms calldata terms, Bill calldata bill, Flexibility calldata flexibility) external;
-    /// @notice Mints a claimed reward when the dispute window is over. Anyone may call it.
+    /// @notice Mints a claimed reward when the dispute window is over; nothing where a plan of the session was refuted since.
+    /// Anyone may call it.
     /// @dev Within MINT_GRACE of the window's end: later the session's place may be another's.
     function mintReward(Terms calldata terms, Bill calldata bill) external;
     /// @notice Holds a driver's money for a booking. Bookings only.

@@ -128,7 +128,7 @@ contract Settlement is Wallets, Multicall {
 
     /// @inheritdoc ISettlement
     function mintReward(Terms calldata, Bill calldata) external nonReentrant {
-        Claims.mintReward(_books, msg.data[4:], registry, _flexibility);
+        Claims.mintReward(_books, msg.data[4:], registry, certificates, _flexibility);
     }
 
     /// @inheritdoc ISettlement

@@ -348,6 +348,22 @@ contract SettlementMintRewardTest is FlexibilityTest {
         _expectMintRevert(_wrongReward(0));
     }
 
+    /// @dev A plan may be refuted between claim and minting: its prices are nobody's any more.
+    function test_mintReward_nothingOnceAPlanWasRefuted(uint64 reward) public {
+        reward = uint64(bound(reward, 1, 5e6));
+        _claimReward(reward);
+        certificates.set(SITE, FIRST, LAST, false);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.FlexibilityRewarded(terms.session, driver.addr, reward, 0);
+        settlement.mintReward(terms, bill);
+
+        assertEq(_tokens(), 0, "tokens");
+        assertEq(flexibility.claimOf(operator, driver.addr), 0, "claim");
+        bill.reward = 0;
+        _assertReceipt();
+        _expectMintRevert(_wrongReward(0));
+    }
+
     /// @dev Who runs the site when tokens are minted gives them; without an operator its owner does.
     function test_mintReward_fromTheOwnersPoolWithoutOperator(bool agreed) public {
         _fundPool(owner, POOL);

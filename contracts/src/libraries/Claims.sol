@@ -97,6 +97,7 @@ library Claims {
         Ledger.Books storage books,
         bytes calldata arguments,
         IAssetRegistry registry,
+        ICertificates certificates,
         FlexibilityToken token
     ) external {
         Reward calldata evidence;
@@ -114,7 +115,9 @@ library Claims {
         books.rewrite(terms, bill);
         Site memory site = registry.site(terms.site);
         address operator = site.operator == address(0) ? site.owner : site.operator;
-        uint256 minted = token.mint(terms.driver, operator, terms.site, reward);
+        // A plan can be refuted after its session was billed; without an error, because the act that mints must not fail.
+        bool certified = _isCertified(certificates, terms.site, bill);
+        uint256 minted = certified ? token.mint(terms.driver, operator, terms.site, reward) : 0;
 
         emit ISettlement.FlexibilityRewarded(terms.session, terms.driver, reward, minted);
     }

@@ -75,7 +75,7 @@ abstract contract RewardActions is SessionActions {
         if (refusal != 0) return;
         Pool storage pool = _pools[_payee()];
         uint256 room = pool.rate == 0 ? 0 : pool.balance * 1e6 / pool.rate - pool.outstanding;
-        uint256 minted = _serves[_payee()] ? _min(bill.reward, room) : 0;
+        uint256 minted = _serves[_payee()] && certificates.isOn() ? _min(bill.reward, room) : 0;
         pool.outstanding += minted;
         _claims[_payee()][session.terms.driver] += minted;
         _tokens[session.terms.driver] += minted;

@@ -1,6 +1,7 @@
-//! Merkle trees over signed readings, in the form that Dispatch proves lanes by, and over the needs of a plan: a leaf is hashed twice, pairs are hashed in
-//! ascending order, an odd node moves up unchanged (OpenZeppelin's `MerkleProof`).
+//! Merkle trees over signed readings, in the form that Dispatch proves lanes by, and over the needs of a plan: a leaf is
+//! hashed twice, pairs are hashed in ascending order, an odd node moves up unchanged (OpenZeppelin's `MerkleProof`).
 
+use crate::abi;
 use alloy::primitives::{B256, keccak256};
 use alloy::sol_types::SolValue;
 use optimizer::certificate::{Certificate, Leaf, Refused, leaves};
@@ -19,10 +20,16 @@ pub fn need_leaf(leaf: &Leaf) -> B256 {
     keccak256(keccak256(fields.abi_encode_params()))
 }
 
-/// Root over the needs of a certified plan.
-pub fn plan_root(certificate: &Certificate) -> Result<B256, Refused> {
-    let leaves = leaves(&certificate.inputs, &certificate.schedule, &certificate.multipliers)?;
-    Ok(root(&leaves.iter().map(need_leaf).collect::<Vec<_>>()))
+/// A certificate as it is posted, with the root over its needs.
+pub fn rooted(certificate: &Certificate) -> Result<abi::Certificate, Refused> {
+    let Certificate { inputs, schedule, multipliers, .. } = certificate;
+    let leaves = leaves(inputs, schedule, multipliers)?;
+    Ok(abi::Certificate {
+        inputs: inputs.clone().into(),
+        schedule: schedule.clone().into(),
+        multipliers: multipliers.clone().into(),
+        root: root(&leaves.iter().map(need_leaf).collect::<Vec<_>>()),
+    })
 }
 
 /// What leads from the leaf at `index` up to the root.

@@ -8,14 +8,13 @@ use crate::chain::events::Which;
 use crate::chain::{Call, Outcome, Prepared, Protocol};
 use crate::store::Store;
 use alloy::primitives::B256;
-use alloy::sol_types::SolEvent;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use optimizer::units::{Micro, UnixTime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A bill can be disputed for so long: Settlement's DISPUTE_WINDOW.
-pub const DISPUTE_WINDOW_S: i64 = 2 * 86_400;
+const DISPUTE_WINDOW_S: i64 = 2 * 86_400;
 /// A foreign chain may take a few blocks.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -39,7 +38,7 @@ pub async fn pay_out(protocol: &Protocol, store: &Store, site: B256) -> Result<P
         // One claim per site and amount: refused because somebody else was faster, it does not stand in the way of the next.
         let key = format!("claim/{}/{site}/{count}/{}", place(protocol), money.claimable);
         let outcome = send(protocol, store, &[(key, Call::Claim { site })]).await?.remove(0);
-        paid.claimed = Some(told(&outcome)?);
+        paid.claimed = Some(outcome.told()?);
     }
     let due = rewards_due(protocol, site).await?;
     let calls: Vec<_> = due
@@ -50,7 +49,7 @@ pub async fn pay_out(protocol: &Protocol, store: &Store, site: B256) -> Result<P
         })
         .collect();
     for outcome in send(protocol, store, &calls).await? {
-        let rewarded: FlexibilityRewarded = told(&outcome)?;
+        let rewarded: FlexibilityRewarded = outcome.told()?;
         paid.rewards += 1;
         paid.minted += Micro(rewarded.minted.try_into()?);
     }
@@ -74,13 +73,8 @@ async fn rewards_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill
     if bills.is_empty() {
         return Ok(Vec::new());
     }
-    let mut terms: BTreeMap<B256, Terms> = BTreeMap::new();
-    for opened in protocol.sessions_opened(&which).await? {
-        terms.insert(opened.event.terms.session, opened.event.terms);
-    }
-    for amended in protocol.sessions_amended(&which).await? {
-        terms.insert(amended.event.terms.session, amended.event.terms);
-    }
+    let newest = protocol.newest_terms(&which).await?;
+    let terms: BTreeMap<B256, Terms> = newest.into_iter().map(|terms| (terms.session, terms)).collect();
     let with_terms = |(session, bill)| {
         Ok((
             terms.get(&session).cloned().with_context(|| format!("session {session}: claimed, but never opened"))?,
@@ -119,10 +113,4 @@ async fn send(protocol: &Protocol, store: &Store, calls: &[(String, Call)]) -> R
         store.outbox_settle(key, outcome)?;
     }
     Ok(outcomes)
-}
-
-fn told<E: SolEvent>(outcome: &Outcome) -> Result<E> {
-    let logs = outcome.result.as_ref().map_err(|reason| anyhow!("refused: {reason}"))?;
-    let event = logs.iter().find_map(|log| E::decode_log(log).ok());
-    Ok(event.with_context(|| format!("a transaction without its {}", E::SIGNATURE))?.data)
 }

@@ -50,12 +50,7 @@ fn post(local: &Local, interval: Interval, lie: Option<i128>) -> Result<Call> {
         interval: interval.0,
         lanes,
         claimed: claimed.transpose()?,
-        certificate: Box::new(Certificate {
-            inputs: certificate.inputs.clone().into(),
-            schedule: certificate.schedule.clone().into(),
-            multipliers: certificate.multipliers.clone().into(),
-            root: merkle::plan_root(&certificate)?,
-        }),
+        certificate: Box::new(merkle::rooted(&certificate)?),
     })
 }
 

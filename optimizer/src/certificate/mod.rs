@@ -15,7 +15,7 @@ mod verify;
 pub use encode::terms;
 pub use leaves::{Claims, GroupClaim, Leaf, Placed, claims, leaves, node_prices};
 pub use told::{Doubt, Told, verdict_json};
-pub use verify::{Kind, Part, Refused, Verdict, verify};
+pub use verify::{Kind, Part, Refused, Verdict, micro_up, verify};
 
 use crate::problem::Problem;
 use crate::schedule::{Multipliers, Schedule};

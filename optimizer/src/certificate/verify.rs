@@ -24,13 +24,18 @@ impl Verdict {
 
     /// The gap in micro, rounded up.
     pub fn gap_micro(&self) -> i128 {
-        -(-self.gap()).div_euclid(UNITS_PER_MICRO)
+        micro_up(self.gap())
     }
 
     /// The cost in micro, rounded down.
     pub fn cost_micro(&self) -> i128 {
         self.cost.div_euclid(UNITS_PER_MICRO)
     }
+}
+
+/// What 1/40,000 micro are in whole micro, rounded up.
+pub fn micro_up(units: i128) -> i128 {
+    -(-units).div_euclid(UNITS_PER_MICRO)
 }
 
 /// Which of the three byte strings.

@@ -4,14 +4,13 @@ use super::billing;
 use super::facts::{At, Event, Fact, Question, Setting, erc20};
 use super::registry::Registry;
 use super::report::{Kind, Tally};
-use super::sessions::Sessions;
+use super::sessions::{DISPUTE_WINDOW_S, Sessions};
 use crate::abi::IFlexibilityToken::{self, IFlexibilityTokenEvents as P};
 use crate::abi::ISettlement::{FlexibilityClaimed, FlexibilityRewarded, ISettlementEvents as S};
 use crate::abi::{Bill, SessionState};
 use alloy::primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
-const DISPUTE_WINDOW_S: u64 = 2 * 86_400;
 /// Rates are per this many base units of the token.
 const RATE_UNIT: u64 = 1_000_000;
 

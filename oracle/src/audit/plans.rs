@@ -25,6 +25,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolValue;
 use certified::Certified;
 use forecasts::Forecasts;
+use optimizer::certificate::micro_up;
 use stakes::Stakes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,7 +199,7 @@ impl Plans {
             None => a.tally.note(Kind::Certificate, at, say!("{name}: its certificate is not decodable")),
         }
         let gap = units(plan.cost).saturating_sub(units(plan.bound));
-        let micro = i64::try_from(-(-gap).div_euclid(UNITS)).unwrap_or(i64::MAX);
+        let micro = i64::try_from(micro_up(gap)).unwrap_or(i64::MAX);
         let most = rules.tolerance;
         let close = rules.mode == PlanMode::Improved || gap <= i128::from(most) * UNITS;
         let what = say!("{name}: gap");

@@ -24,7 +24,7 @@ use alloy::sol_types::{SolStruct, SolValue};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_STAY_S: u64 = 7 * 86_400;
-const DISPUTE_WINDOW_S: u64 = 2 * 86_400;
+pub(super) const DISPUTE_WINDOW_S: u64 = 2 * 86_400;
 const RECLAIM_GRACE_S: u64 = 86_400;
 const MINT_GRACE_S: u64 = 86_400;
 

@@ -7,7 +7,7 @@ use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent;
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Public nodes answer for about this many blocks at a time.
 pub(super) const LOG_BLOCKS_MAX: u64 = 10_000;
@@ -157,6 +157,14 @@ impl Protocol {
         amended.retain(|a| a.event.terms.session == session);
         let amended = amended.pop().map(|a| a.event.terms);
         Ok(Some((amended.unwrap_or(opened.event.terms), opened.event.tariff)))
+    }
+
+    /// What sessions are settled by, each as it was opened or last amended, in the order of their openings.
+    pub async fn newest_terms(&self, which: &Which) -> Result<Vec<Terms>> {
+        let opened = self.sessions_opened(which).await?.into_iter().map(|o| o.event.terms);
+        let amended = self.sessions_amended(which).await?.into_iter().map(|a| a.event.terms);
+        let mut amended: BTreeMap<B256, Terms> = amended.map(|terms| (terms.session, terms)).collect();
+        Ok(opened.map(|terms| amended.remove(&terms.session).unwrap_or(terms)).collect())
     }
 
     /// Bills paid out, of all sites or of one.

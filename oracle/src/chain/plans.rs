@@ -42,12 +42,11 @@ impl Protocol {
 
     /// Brings in the operator's money, to be staked on its plans; out of the faucet where that is the operator's.
     pub async fn deposit_stake(&self, amount: Micro) -> Result<()> {
-        let (chain, arguments) = (&self.chain, &self.deployment.arguments);
+        let chain = &self.chain;
         let has = self.credit_balance(chain.operator()).await?;
         let mut batch = Batch::new(chain).await?;
         if has < amount {
-            let own_money = arguments.credit.is_none() && arguments.minter == chain.operator();
-            ensure!(own_money, "{} has {has} micro-credits, {amount} are asked for", chain.operator());
+            ensure!(self.makes_money(), "{} has {has} micro-credits, {amount} are asked for", chain.operator());
             let missing = U256::from(u64::try_from((amount - has).0)?);
             let mint = ICreditToken::mintCall { to: chain.operator(), amount: missing };
             batch.push("faucet", &chain.operator, Draft::call(self.deployment.credit, &mint, GAS_STEP)).await?;
@@ -127,16 +126,8 @@ impl Protocol {
         let leaves = leaves(&certificate.inputs, &certificate.schedule, &certificate.multipliers);
         let assets = self.assets_registered(Some(site)).await?;
         let which = Which { site: Some(site), ..Which::default() };
-        let mut terms: BTreeMap<B256, Terms> = BTreeMap::new();
-        for opened in self.sessions_opened(&which).await? {
-            terms.insert(opened.event.evse, opened.event.terms);
-        }
-        for amended in self.sessions_amended(&which).await? {
-            let newest = terms.get_mut(&amended.event.evse).filter(|t| t.session == amended.event.terms.session);
-            if let Some(newest) = newest {
-                *newest = amended.event.terms;
-            }
-        }
+        let newest = self.newest_terms(&which).await?;
+        let terms: BTreeMap<B256, Terms> = newest.into_iter().map(|terms| (terms.evse, terms)).collect();
         // Who posts no leaves has a certificate that does not hold, which is found out before.
         let lanes = leaves.unwrap_or_default().into_iter().enumerate();
         let of_lane = |lane: usize| terms.get(&assets.get(lane)?.event.asset).cloned();

@@ -236,8 +236,7 @@ async fn add_pool(protocol: &Protocol, sites: &[Site], batch: &mut Batch<'_>) ->
         }
     }
     let (balance, _) = protocol.pool(operator.address()).await?;
-    let own_money = deployment.arguments.credit.is_none() && deployment.arguments.minter == operator.address();
-    if balance > Micro::ZERO || !own_money {
+    if balance > Micro::ZERO || !protocol.makes_money() {
         return Ok(());
     }
     let amount = units(POOL)?;
@@ -323,9 +322,8 @@ async fn add_drivers(
     }
     let has = protocol.credit_balance(operator.address()).await?;
     if has < done.deposited {
-        let arguments = &deployment.arguments;
         ensure!(
-            arguments.credit.is_none() && arguments.minter == operator.address(),
+            protocol.makes_money(),
             "deposits of {} micro-credits are missing, and {} has {has} and cannot make more",
             done.deposited,
             operator.address()

@@ -15,9 +15,9 @@ use alloy::primitives::{Address, B256, Bytes, I256, Log, TxKind, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
-use alloy::sol_types::SolCall;
+use alloy::sol_types::{SolCall, SolEvent};
 use alloy::transports::RpcError;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use optimizer::units::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -217,6 +217,15 @@ pub struct Outcome {
     pub gas_used: u64,
     /// Its events, or why it was refused.
     pub result: Result<Vec<Log>, RevertReason>,
+}
+
+impl Outcome {
+    /// The event that the transaction was sent for; fails with the reason where it was refused.
+    pub fn told<E: SolEvent>(&self) -> Result<E> {
+        let logs = self.result.as_ref().map_err(|reason| anyhow!("refused: {reason}"))?;
+        let event = logs.iter().find_map(|log| E::decode_log(log).ok());
+        Ok(event.with_context(|| format!("a transaction without its {}", E::SIGNATURE))?.data)
+    }
 }
 
 /// What a transaction does, before it has a nonce and fees.

@@ -60,6 +60,12 @@ impl Protocol {
         IPlans::new(self.deployment.plans, &self.chain.provider)
     }
 
+    /// Whether the credit token is one of our own, and its faucet the operator's.
+    pub(super) fn makes_money(&self) -> bool {
+        let arguments = &self.deployment.arguments;
+        arguments.credit.is_none() && arguments.minter == self.chain.operator()
+    }
+
     /// Unheld money in the wallet of an account.
     pub async fn wallet(&self, account: Address) -> Result<Micro> {
         micro(self.settlement().balanceOf(account).call().await.context("wallet")?)

@@ -6,6 +6,7 @@ use crate::chain::events::Which;
 use crate::chain::{Logged, Protocol};
 use alloy::primitives::{Address, B256, I256};
 use anyhow::{Context, Result};
+use optimizer::certificate::micro_up;
 use optimizer::units::{HORIZON, Interval, Micro};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,8 +206,8 @@ async fn plans(protocol: &Protocol, site: B256, posted: &[Logged<IPlans::PlanPos
     let mut plans = Vec::new();
     for posted in newest.split_off(newest.len().saturating_sub(HORIZON)) {
         let plan = &posted.event.plan;
-        let gap = micro_up(plan.cost - plan.bound)?;
-        let cost = micro_up(plan.cost)?;
+        let gap = whole_micro(plan.cost - plan.bound)?;
+        let cost = whole_micro(plan.cost)?;
         plans.push(PlanStatus {
             interval: rfc3339(Interval(plan.interval).start()),
             mode: match plan.rules.mode {
@@ -227,9 +228,9 @@ async fn plans(protocol: &Protocol, site: B256, posted: &[Logged<IPlans::PlanPos
 }
 
 /// 40,000 to a micro, rounded up.
-fn micro_up(amount: I256) -> Result<Micro> {
+fn whole_micro(amount: I256) -> Result<Micro> {
     let amount = i128::try_from(amount).context("an amount beyond 128 bits")?;
-    Ok(Micro(i64::try_from(-(-amount).div_euclid(40_000)).context("an amount beyond 64 bits")?))
+    Ok(Micro(i64::try_from(micro_up(amount)).context("an amount beyond 64 bits")?))
 }
 
 fn print(status: &Status, out: &mut impl Write) -> Result<()> {

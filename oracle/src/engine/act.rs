@@ -7,7 +7,7 @@ use crate::chain::events::Which;
 use crate::chain::{Call, Outcome, Prepared};
 use crate::{merkle, signing};
 use alloy::primitives::{B256, I256};
-use alloy::sol_types::{SolEvent, SolValue};
+use alloy::sol_types::SolValue;
 use anyhow::{Context, Result, anyhow};
 use optimizer::certificate::{Certificate, Planned};
 use optimizer::controller::{Action, Event};
@@ -250,12 +250,7 @@ impl Engine {
                 anyhow::Ok((I256::try_from(certificate.verdict.cost)?, I256::try_from(certificate.verdict.bound)?))
             })
             .transpose()?;
-        let posted = Box::new(abi::Certificate {
-            inputs: certificate.inputs.clone().into(),
-            schedule: certificate.schedule.clone().into(),
-            multipliers: certificate.multipliers.clone().into(),
-            root: merkle::plan_root(certificate)?,
-        });
+        let posted = Box::new(merkle::rooted(certificate)?);
         let call = Call::PostPlan { site, interval, lanes: lanes.clone(), certificate: posted, claimed };
         match protocol.dry_run(&call, protocol.chain.operator()).await? {
             Ok(()) => Ok(call),
@@ -315,7 +310,7 @@ impl Engine {
             (Action::ClaimFlexibility { session, .. }, refused) => {
                 let reward = match refused {
                     Some(reason) => Err(reason),
-                    None => Ok(Micro(told::<ISettlement::FlexibilityClaimed>(&outcome)?.bill.reward.try_into()?)),
+                    None => Ok(Micro(outcome.told::<ISettlement::FlexibilityClaimed>()?.bill.reward.try_into()?)),
                 };
                 Event::FlexibilityClaimed { session: session.clone(), reward }
             }
@@ -385,13 +380,13 @@ async fn plan(site: usize, problem: Problem) -> Event {
 }
 
 fn opened_entry(session: &str, outcome: &Outcome) -> Result<Entry> {
-    let opened: ISettlement::SessionOpened = told(outcome)?;
+    let opened: ISettlement::SessionOpened = outcome.told()?;
     let terms = SessionTerms::new(&opened.terms, &opened.tariff);
     Ok(Entry::Opened { session: session.to_owned(), terms })
 }
 
 fn settled_entry(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Entry> {
-    let settled: ISettlement::SessionSettled = told(outcome)?;
+    let settled: ISettlement::SessionSettled = outcome.told()?;
     Ok(Entry::Settled {
         session: session.to_owned(),
         receipt: signing::receipt(terms, &settled.bill).to_string(),
@@ -402,7 +397,7 @@ fn settled_entry(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Entr
 
 /// Why setpoints that were accepted have no certificate.
 fn uncertified_reason(outcome: &Outcome) -> Option<String> {
-    told::<IPlans::UncertifiedPosted>(outcome).ok().map(|event| event.reason)
+    outcome.told::<IPlans::UncertifiedPosted>().ok().map(|event| event.reason)
 }
 
 fn claimable(moved: &Flexibility) -> Result<abi::Flexibility> {
@@ -411,13 +406,6 @@ fn claimable(moved: &Flexibility) -> Result<abi::Flexibility> {
         displacedWhIntervals: moved.displaced_wh_intervals.try_into()?,
         worth: moved.worth.0,
     })
-}
-
-/// The event that a transaction was sent for.
-fn told<E: SolEvent>(outcome: &Outcome) -> Result<E> {
-    let logs = outcome.result.as_ref().map_err(|r| anyhow!("{r}"))?;
-    let event = logs.iter().find_map(|log| E::decode_log(log).ok());
-    Ok(event.with_context(|| format!("a transaction without its {}", E::SIGNATURE))?.data)
 }
 
 /// The outbox key: one transaction per (site, interval) or session, whatever happens.

@@ -8,7 +8,7 @@ use optimizer::certificate::{leaves, verify};
 use oracle::abi::IDispatch::IDispatchEvents as D;
 use oracle::abi::IPlans::{self, IPlansEvents as P, PlanPosted, postProvedCall};
 use oracle::abi::ISettlement::{FlexibilityClaimed, ISettlementEvents as S};
-use oracle::abi::{IAssetRegistry::IAssetRegistryEvents as R, Refutation};
+use oracle::abi::{IAssetRegistry::IAssetRegistryEvents as R, Plan, Refutation};
 use oracle::audit::explain::explain;
 use oracle::audit::facts::{Event, Fact, Range};
 use oracle::audit::report::{Finding, Kind};
@@ -182,15 +182,7 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
         }),
         ("a plan refuted that holds", Kind::Certificate, ": refuted", |r| {
             let (plan, _) = first_plan(r);
-            let (site, interval, what) = (plan.site, plan.interval, Refutation::Root);
-            let event = IPlans::PlanRefuted {
-                site,
-                interval,
-                challenger: plan.poster,
-                what,
-                index: U256::ZERO,
-                reward: U256::ZERO,
-            };
+            let event = refuted(&plan);
             add(r, vec![Event::Plans(Box::new(P::PlanRefuted(event)))])
         }),
         ("setpoints of Plans without a plan", Kind::Certificate, "by Plans", |r| {
@@ -230,15 +222,7 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
         let (claim, claimed) = claim(r);
         let within = (claim.bill.startTime.to::<u64>() / 900 + 1) as u32;
         let (plan, transaction) = plan(r, |e| e.interval == within);
-        let (site, interval, what) = (plan.site, plan.interval, Refutation::Root);
-        let event = IPlans::PlanRefuted {
-            site,
-            interval,
-            challenger: plan.poster,
-            what,
-            index: U256::ZERO,
-            reward: U256::ZERO,
-        };
+        let event = refuted(&plan);
         let after = r.facts.iter().rposition(|fact| fact.at.transaction == transaction).unwrap();
         let fact = Fact { at: r.facts[after].at, event: Event::Plans(Box::new(P::PlanRefuted(event))) };
         r.facts.insert(after + 1, fact);
@@ -258,4 +242,11 @@ fn claim(range: &Range) -> (&FlexibilityClaimed, B256) {
         _ => None,
     });
     claim.expect("no claim")
+}
+
+/// The event of its root being refuted by whoever posted it, who had no bond on it.
+fn refuted(plan: &Plan) -> IPlans::PlanRefuted {
+    let (site, interval, challenger) = (plan.site, plan.interval, plan.poster);
+    let (what, index, reward) = (Refutation::Root, U256::ZERO, U256::ZERO);
+    IPlans::PlanRefuted { site, interval, challenger, what, index, reward }
 }

@@ -11,7 +11,7 @@ use crate::audit::plans::{Posted, UNITS, measured, posting, units};
 use crate::audit::registry::Registry;
 use crate::merkle;
 use alloy::primitives::B256;
-use optimizer::certificate::{Leaf, claims, leaves, node_prices};
+use optimizer::certificate::{Leaf, claims, leaves, micro_up, node_prices};
 use std::collections::BTreeMap;
 
 const UNITS_PER_MILLION: i128 = 1_000_000;
@@ -87,7 +87,7 @@ fn tell(
     let (cost, bound) = (units(plan.cost), units(plan.bound));
     let gap = cost.saturating_sub(bound);
     quarter.cost_micro = Some(narrow(cost.div_euclid(UNITS)));
-    quarter.gap_micro = Some(narrow(-(-gap).div_euclid(UNITS)));
+    quarter.gap_micro = Some(narrow(micro_up(gap)));
     quarter.gap_ppm = (cost > 0).then(|| narrow(gap.saturating_mul(UNITS_PER_MILLION) / cost));
     quarter.verifier = Some(plan.rules.verifier);
     quarter.algorithm = Some(plan.algorithm);

@@ -182,7 +182,7 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
         }),
         ("a plan refuted that holds", Kind::Certificate, ": refuted", |r| {
             let (plan, _) = first_plan(r);
-            let event = refuted(&plan);
+            let event = refuted(&plan.plan);
             add(r, vec![Event::Plans(Box::new(P::PlanRefuted(event)))])
         }),
         ("setpoints of Plans without a plan", Kind::Certificate, "by Plans", |r| {
@@ -222,7 +222,7 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
         let (claim, claimed) = claim(r);
         let within = (claim.bill.startTime.to::<u64>() / 900 + 1) as u32;
         let (plan, transaction) = plan(r, |e| e.interval == within);
-        let event = refuted(&plan);
+        let event = refuted(&plan.plan);
         let after = r.facts.iter().rposition(|fact| fact.at.transaction == transaction).unwrap();
         let fact = Fact { at: r.facts[after].at, event: Event::Plans(Box::new(P::PlanRefuted(event))) };
         r.facts.insert(after + 1, fact);

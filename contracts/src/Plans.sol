@@ -245,6 +245,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         (int256 cost,, bytes32 inputsHash,) =
             plan.rules.verifier.verify(better.inputs, better.schedule, better.multipliers);
         require(inputsHash == plan.inputsHash, WrongCertificate(plan.site, plan.interval));
+        Refutations.requireHeld(plan, better);
         int256 most = plan.cost - UNITS * int256(uint256(plan.rules.epsilon));
         require(cost < most, NotCheaper(plan.site, plan.interval, cost, most));
 

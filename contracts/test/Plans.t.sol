@@ -606,6 +606,30 @@ contract PlansImprovedTest is PlansTest {
         plans.improve(plan, Certificate("an easier problem", "a better schedule", "", 0));
     }
 
+    /// @dev The second need can have 414 steps or none; the first begins an interval later, and has its cell first.
+    function testFuzz_noEvseGetsWhatItCannotHold(uint16 power) public {
+        _setMode(PlanMode.Improved);
+        _fund(oracle, BOND);
+        bytes memory later = abi.encodePacked(uint16(2), uint8(1), uint24(0x010202), uint16(2200), uint16(700));
+        bytes memory now_ = abi.encodePacked(uint16(5), uint8(2), uint24(0x000202), uint16(2200), uint16(414));
+        bytes memory rest = abi.encodePacked(uint32(0), uint16(100));
+        bytes memory needs = bytes.concat(later, rest, now_, rest);
+        Certificate memory certificate = _certificate();
+        certificate.inputs = _inputsOver(2, bytes.concat(_zeroPrices(), hex"08000000"), 2, needs);
+        vm.recordLogs();
+        vm.prank(oracle);
+        plans.postProved(SITE, NEXT, certificate, _lanes());
+        Plan memory plan = _lastPlan();
+        certificate.schedule = abi.encodePacked(uint16(1), power, uint16(1), new bytes(8));
+        verifier.set(0, 0, 0);
+        bool held = power == 0 || power >= 414;
+        if (!held) {
+            vm.expectRevert(abi.encodeWithSelector(IPlans.PowerNotHeld.selector, SITE, NEXT, 1, power, 414));
+        }
+        plans.improve(plan, certificate);
+        assertEq(plans.isCertified(SITE, NEXT, NEXT), !held);
+    }
+
     function test_revert_ofAScheduleThatIsNotFeasible() public {
         Plan memory plan = _improvable();
         verifier.refuse();

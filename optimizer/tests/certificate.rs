@@ -6,7 +6,7 @@ mod random;
 mod seed;
 
 use instances::car_park_with;
-use optimizer::certificate::{Certificate, Refused, Uncertified, Verdict, certify, verify};
+use optimizer::certificate::{Certificate, Refused, Uncertified, Verdict, better, certify, problem_of, verify};
 use optimizer::problem::{GroupLimit, Need, Peak, Problem, Share, Taper, Target};
 use optimizer::schedule::{Multipliers, Schedule};
 use optimizer::serve::Server;
@@ -92,6 +92,25 @@ proptest! {
         // Room kept for others is no part of the certified problem.
         let problem = Problem { reserve: None, ..recipe.problem() };
         prop_assert_eq!(certified(&problem).verdict.gap(), 0);
+    }
+
+    /// Whoever has the inputs has the problem: its plan is certified by the same bytes, and a search from it finds what is
+    /// no dearer, within the same bound.
+    #[test]
+    fn inputs_are_read_back(recipe in recipes(), seed in any::<u64>()) {
+        let problem = with_everything(recipe.problem(), seed);
+        let certificate = certified(&problem);
+        let read = problem_of(&certificate.inputs, problem.first).expect("a problem");
+        let again = certified(&read);
+        prop_assert_eq!(&again.inputs, &certificate.inputs);
+        prop_assert!(again.verdict.cost >= certificate.verdict.bound);
+        let mut cut = certificate.inputs.clone();
+        cut.pop();
+        prop_assert!(problem_of(&cut, problem.first).is_err());
+        if let Some(found) = better(&certificate.inputs, problem.first, again.verdict.cost).expect("a problem") {
+            prop_assert_eq!(&found.inputs, &certificate.inputs);
+            prop_assert!(found.verdict.cost < again.verdict.cost && found.verdict.cost >= certificate.verdict.bound);
+        }
     }
 
     /// No bytes make the verifier panic.
@@ -348,6 +367,27 @@ fn least_powers_show_in_the_gap() {
     assert_eq!(schedule.power_w[0], [Watts(4_140), Watts(0)]);
     let verdict = certify(&problem, &schedule, &multipliers).expect("a certificate").verdict;
     assert_eq!(verdict.gap(), 100 * 214 * 100_000);
+}
+
+/// The cheap interval has room for the first car alone or for the two others. The linear program takes the first, whose wait
+/// is dearer, and a part of another, which no EVSE holds; it is cheaper to let the first one wait.
+#[test]
+fn a_search_finds_what_turns_by_laxity_do_not() {
+    let mut problem = tiny(1_000, &[100_000, 200_000], &[(600, 600), (500, 500), (500, 500)]);
+    problem.needs.iter_mut().for_each(|need| need.min_w = need.max_w);
+    problem.needs[0].likely_until = Some(1);
+    problem.risk_price = MicroPerKwh(50_000);
+    let planned = certified(&problem);
+    let cost = |first: i128, second: i128, risk: i128| 100 * (100_000 * first + 200_000 * second + 50_000 * risk);
+    assert_eq!(planned.verdict.cost, cost(600, 1_000, 0));
+    let found = better(&planned.inputs, problem.first, planned.verdict.cost).expect("a problem").expect("a better one");
+    assert_eq!((found.verdict.cost, &found.inputs), (cost(1_000, 600, 600), &planned.inputs));
+    // Steps of the first interval, two bytes a lane.
+    assert_eq!(found.verdict.first_column, [[0, 0], 500_u16.to_be_bytes(), 500_u16.to_be_bytes()].concat());
+    assert_eq!(better(&planned.inputs, problem.first, found.verdict.cost), Ok(None));
+    let mut garbage = planned.inputs.clone();
+    garbage[0] = 2;
+    assert!(better(&garbage, problem.first, planned.verdict.cost).is_err());
 }
 
 #[test]

@@ -24,6 +24,8 @@ library InputBytes {
     uint256 internal constant BATTERY = 29;
     uint256 internal constant NEED = 16;
     /// @dev In a need: the members that refutations look at.
+    uint256 internal constant NEED_FROM_AT = 3;
     uint256 internal constant NEED_UNTIL_AT = 5;
+    uint256 internal constant NEED_LEAST_AT = 8;
     uint256 internal constant NEED_ENERGY_AT = 10;
 }

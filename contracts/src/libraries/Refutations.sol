@@ -104,6 +104,22 @@ library Refutations {
         revert IPlans.PricesHold(plan.site, plan.interval, day);
     }
 
+    /// @notice Reverts unless every EVSE can hold what a schedule gives it in its first interval: nothing, or its least power.
+    /// The certified problem does not ask for that, and so nearly every plan could be undercut by one that nobody can follow.
+    function requireHeld(Plan calldata plan, Certificate calldata certificate) external pure {
+        InputParts.Parts memory parts = InputParts.split(certificate.inputs);
+        uint256 cells;
+        for (uint256 i; i < parts.needs; ++i) {
+            uint256 at = parts.needsAt + InputBytes.NEED * i;
+            bytes calldata need = certificate.inputs[at:at + InputBytes.NEED];
+            uint256 from = uint8(need[InputBytes.NEED_FROM_AT]);
+            uint256 power = from > 0 ? 0 : InputParts.number(certificate.schedule, cells, 2);
+            uint256 least = InputParts.number(need, InputBytes.NEED_LEAST_AT, 2);
+            require(power == 0 || power >= least, IPlans.PowerNotHeld(plan.site, plan.interval, i, power, least));
+            cells += 2 * (uint8(need[InputBytes.NEED_UNTIL_AT]) - from);
+        }
+    }
+
     /// @dev Interval `t` of the inputs against number `i` of the day's prices.
     function _hasPrices(
         bytes calldata inputs,

@@ -5,6 +5,8 @@
 //! [`certify`] turns problem, schedule and multipliers into bytes; [`verify`] decides about bytes, and does not ask where
 //! they come from. All the same to it: multipliers that are wrong make a bound that is low, never one that is false.
 
+mod better;
+mod decode;
 mod encode;
 mod layout;
 mod leaves;
@@ -12,6 +14,8 @@ mod multipliers;
 mod told;
 mod verify;
 
+pub use better::better;
+pub use decode::problem_of;
 pub use encode::terms;
 pub use leaves::{Claims, GroupClaim, Leaf, Placed, claims, leaves, node_prices};
 pub use told::{Doubt, Told, verdict_json};

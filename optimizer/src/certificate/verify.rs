@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         self.peek(self.at - size, size)
     }
 
-    fn int(&mut self, size: usize) -> i64 {
+    pub(super) fn int(&mut self, size: usize) -> i64 {
         let number = self.uint(size);
         let sign = 1_i64 << (8 * size - 1);
         (number ^ sign) - sign
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Number `t` of the series of 32-bit numbers over `intervals` that begins here.
-    fn series(&self, intervals: usize, t: usize) -> i64 {
+    pub(super) fn series(&self, intervals: usize, t: usize) -> i64 {
         self.peek(self.at + place(intervals, t), 4)
     }
 

@@ -96,12 +96,14 @@ contract SettlementOpenSessionTest is BaseTest {
         request.driver = owner;
         Terms memory terms = _open(request, _flatTariff(), _sign(host, settlement.sessionId(request)));
         assertEq(terms.held, 0, "held");
+        assertEq(terms.rewardBps, 0, "share of what flexibility is worth");
     }
 
     function test_openSession_keyHolderChargesFree() public {
         _setStanding(driver.addr, Standing.KeyHolder);
         Terms memory terms = _open(_request());
         assertEq(terms.held, 0, "held");
+        assertEq(terms.rewardBps, 0, "share of what flexibility is worth");
         assertEq(settlement.balanceOf(driver.addr), HELD, "wallet");
     }
 

@@ -1,15 +1,18 @@
-//! What is due once nobody can dispute it any more: a site's bills to its owner, operator and protocol, and tokens to the
-//! drivers whose flexibility was claimed. Anyone may ask for it, so no owner's key is needed. The operator's transactions go
-//! through the outbox of a state folder, like all of a run's: asked again after a kill, it is the same ones that are sent.
+//! What is due once nobody can dispute it any more: bonds of plans to their poster, a site's bills to its owner, operator and
+//! protocol, and tokens to the drivers whose flexibility was claimed. Anyone may ask for it but for claims, which are the
+//! operator's. Its transactions go through the outbox of a state folder, like all of a run's: asked again after a kill, it is
+//! the same ones that are sent.
 
 use crate::abi::ISettlement::{Claimed, FlexibilityRewarded};
-use crate::abi::{Bill, Terms};
+use crate::abi::{self, Bill, Plan, PlanMode, Terms};
+use crate::audit::Auditor;
 use crate::chain::events::Which;
 use crate::chain::{Call, Outcome, Prepared, Protocol};
 use crate::store::Store;
 use alloy::primitives::B256;
 use anyhow::{Context, Result};
-use optimizer::units::{Micro, UnixTime};
+use optimizer::flexibility::Flexibility;
+use optimizer::units::{INTERVAL_S, Micro, UnixTime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,10 @@ const OUTCOME_TIMEOUT: Duration = Duration::from_secs(180);
 /// What was paid out for a site.
 #[derive(Debug, Clone, Default)]
 pub struct PaidOut {
+    /// Plans that nobody refuted in time: their bonds are back, and claimed ones are certified.
+    pub released: usize,
+    /// Sessions whose flexibility could be claimed only then.
+    pub late: usize,
     /// Its bills; `None` where none was final.
     pub claimed: Option<Claimed>,
     /// Sessions whose drivers got tokens.
@@ -29,9 +36,34 @@ pub struct PaidOut {
     pub minted: Micro,
 }
 
+/// Releases the plans of a site that nobody has refuted in time, and claims the flexibility of sessions that had to wait for
+/// that. Twice a day is often enough: a plan is open to challenge for a day, and a claim to be made for two.
+pub async fn catch_up(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
+    let mut paid = PaidOut::default();
+    let plans = protocol.releasable(site).await?.into_iter();
+    let release = |plan: Plan| {
+        (format!("release/{}/{site}/{}", place(protocol), plan.interval), Call::Release { plan: Box::new(plan) })
+    };
+    // Somebody else may have been faster; what is released is released.
+    paid.released = accepted(send(protocol, store, &plans.map(release).collect::<Vec<_>>()).await?);
+    let mut claims = Vec::new();
+    for (terms, bill, flexibility) in claims_due(protocol, site).await? {
+        let key = format!("flexibility/{}/{}", place(protocol), terms.session);
+        let call =
+            Call::ClaimFlexibility { terms: Box::new(terms), bill: Box::new(bill), flexibility: moved(&flexibility)? };
+        claims.push((key, call));
+    }
+    paid.late = accepted(send(protocol, store, &claims).await?);
+    Ok(paid)
+}
+
+fn accepted(outcomes: Vec<Outcome>) -> usize {
+    outcomes.iter().filter(|outcome| outcome.result.is_ok()).count()
+}
+
 /// Pays out what is due of a site.
 pub async fn pay_out(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
-    let mut paid = PaidOut::default();
+    let mut paid = catch_up(protocol, store, site).await?;
     let money = protocol.claimable(site).await?;
     if money.claimable > Micro::ZERO {
         let count = protocol.claims(Some(site)).await?.len();
@@ -82,6 +114,44 @@ async fn rewards_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill
         ))
     };
     bills.into_iter().map(with_terms).collect()
+}
+
+/// Sessions whose claim had to wait: a plan of their stay was claimed, and not verified when it was posted. What they are
+/// due is what an audit makes of the chain, so no journal is needed.
+async fn claims_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill, Flexibility)>> {
+    let now = protocol.chain.head().await?.time;
+    let claimed: BTreeSet<B256> = protocol.flexibility_claimed().await?.into_iter().map(|c| c.event.session).collect();
+    let settled = protocol.sessions_settled(&Which { site: Some(site), ..Which::default() }).await?;
+    let open = |bill: &Bill| now.0 <= bill.settledAt.to::<i64>() + DISPUTE_WINDOW_S;
+    let waits = settled.into_iter().map(|s| s.event).filter(|s| open(&s.bill) && !claimed.contains(&s.session));
+    let waits: Vec<_> = waits.collect();
+    if waits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let plans = protocol.plans_posted(protocol.deployment.block, None).await?.into_iter().map(|p| p.event);
+    let optimistic = plans.filter(|p| p.site == site && p.plan.rules.mode == PlanMode::Optimistic);
+    let optimistic: BTreeSet<i64> = optimistic.map(|p| p.interval.into()).collect();
+    let waited = |bill: &Bill| {
+        let [first, last] = [bill.startTime, bill.stopTime].map(|time| time.to::<i64>() / INTERVAL_S);
+        first <= last && optimistic.range(first..=last).next().is_some()
+    };
+    let late: Vec<B256> = waits.into_iter().filter(|s| waited(&s.bill)).map(|s| s.session).collect();
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut auditor = Auditor::new(protocol.setting());
+    let (head, _) = protocol.chain.confirmed_head().await?;
+    protocol.walk(head, |range| auditor.take(&range)).await?;
+    Ok(auditor.claimable(&late))
+}
+
+/// As Settlement takes it.
+pub fn moved(flexibility: &Flexibility) -> Result<abi::Flexibility> {
+    Ok(abi::Flexibility {
+        activatedWh: flexibility.activated_wh.0.try_into()?,
+        displacedWhIntervals: flexibility.displaced_wh_intervals.try_into()?,
+        worth: flexibility.worth.0,
+    })
 }
 
 fn place(protocol: &Protocol) -> String {

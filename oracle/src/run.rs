@@ -1,20 +1,22 @@
 //! One run, wired: scenario, state folder, chain, contracts, pages, devices, engine.
 
+use crate::abi::PlanRules;
 use crate::chain::{Arguments, Chain, Deployment, Protocol, anvil, deploy, register};
 use crate::clock::{self, Clock, Pace};
+use crate::commands::plans::Mode;
 use crate::engine::{Edges, Engine};
 use crate::files;
 use crate::keys::Keyring;
 use crate::ocpp::Points;
 use crate::store::Store;
 use crate::summary::{ChainTotals, Summary};
-use crate::{http, ocpp, page, process, table};
+use crate::{http, ocpp, page, process, signing, table};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use optimizer::report::Report;
 use optimizer::scenario::Scenario;
 use optimizer::simulate::compare_uncontrolled;
-use optimizer::units::{Interval, UnixTime};
+use optimizer::units::{Interval, Micro, UnixTime};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,8 +29,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 const DEFAULT_SPEED: &str = "1440";
 /// A local chain begins this long before the scenario: room for deployment and registration.
 const CHAIN_BEFORE_S: i64 = 3600;
-/// On a chain of its own a run looks that far ahead at its end: bills of a day can be disputed for two days after it.
-const AFTERMATH_S: i64 = 4 * 86_400;
+/// What is staked on a plan that is not proved at once.
+const BOND: Micro = Micro(1_000_000);
+/// Plans of a site whose bonds are out at the same time: a day that can be challenged, half a day until they are released, and
+/// the next one.
+const PLANS_STAKED: i64 = 96 + 48 + 1;
 /// What charge points and drivers said, waiting for the engine. Each sender waits for its own answer, so more than one
 /// message per connection is never under way.
 const QUEUE: usize = 1024;
@@ -82,6 +87,9 @@ pub struct RunOptions {
     /// Starts no simulated devices: others connect to the printed address.
     #[arg(long)]
     pub no_devices: bool,
+    /// How plans are posted at sites that this run registers, with a bond of a credit where it is not `proved`.
+    #[arg(long, value_name = "MODE", default_value = "proved")]
+    pub plans: Mode,
 }
 
 /// Runs a day as the arguments say, and prints what it came to.
@@ -253,7 +261,7 @@ type DayOutcome = (Report, ChainTotals, std::time::Duration);
 
 async fn day(args: &RunOptions, keyring: &Keyring, stage: &mut Stage, store: Store, pace: Pace) -> Result<DayOutcome> {
     let chain = Chain::connect(&stage.rpc, keyring).await?;
-    let protocol = prepare_chain(stage, chain, keyring, pace).await?;
+    let protocol = prepare_chain(stage, chain, keyring, pace, args.plans).await?;
     let scenario = stage.scenario.clone();
     let listener = listen(args, &store).await?;
     let address = listener.local_addr()?;
@@ -278,12 +286,12 @@ async fn day(args: &RunOptions, keyring: &Keyring, stage: &mut Stage, store: Sto
     let mut progress = Progress::new();
     let mut report = engine.run(|report| progress.show(report)).await?;
     progress.end();
-    compare_uncontrolled(&scenario, &mut report);
     if stage.anvil.is_some() {
-        let end = scenario.signals.first.plus(scenario.signals.len()).end();
-        let paid = engine.pay_out(UnixTime(end.0 + AFTERMATH_S)).await.context("paying out")?;
+        let paid;
+        (paid, report) = engine.pay_out().await.context("paying out")?;
         say(&table::paid_out(&paid));
     }
+    compare_uncontrolled(&scenario, &mut report);
     let totals = totals(&protocol).await?;
     engine.finish()?;
     drop(engine);
@@ -298,7 +306,7 @@ fn stage_time(scenario: &Scenario) -> UnixTime {
     UnixTime(scenario.signals.first.start().0 - optimizer::controller::CUT_S)
 }
 
-async fn prepare_chain(stage: &Stage, chain: Chain, keyring: &Keyring, pace: Pace) -> Result<Protocol> {
+async fn prepare_chain(stage: &Stage, chain: Chain, keyring: &Keyring, pace: Pace, mode: Mode) -> Result<Protocol> {
     let path = stage.folder.join("deployment.json");
     if stage.resumed {
         let deployment = Deployment::load(&path, &chain).await?;
@@ -322,7 +330,28 @@ async fn prepare_chain(stage: &Stage, chain: Chain, keyring: &Keyring, pace: Pac
     let protocol = Protocol::new(chain, deployment);
     let registered = register::register(&protocol, &stage.scenario, keyring).await?;
     say(&registered.to_string());
+    if mode != Mode::Proved {
+        set_mode(&protocol, &stage.scenario, keyring, mode).await?;
+    }
     Ok(protocol)
+}
+
+/// Sets how plans are posted from the next interval on, and stakes what the operator needs for that.
+async fn set_mode(protocol: &Protocol, scenario: &Scenario, keyring: &Keyring, mode: Mode) -> Result<()> {
+    let from = Interval::containing(protocol.chain.head().await?.time).plus(1).0;
+    for site in &scenario.sites {
+        let id = signing::id(&site.id);
+        let rules = protocol.plan_rules(id, from).await?;
+        let rules = PlanRules { mode: mode.into(), bond: BOND.0.try_into()?, epsilon: rules.tolerance, ..rules };
+        protocol.set_rules(&keyring.person(&site.owner)?, id, rules, from).await.with_context(|| site.id.clone())?;
+    }
+    let plans = PLANS_STAKED * i64::try_from(scenario.sites.len())?;
+    let free = protocol.stake(protocol.chain.operator()).await?;
+    let missing = Micro(BOND.0 * plans) - free;
+    if missing > Micro::ZERO {
+        protocol.deposit_stake(missing).await?;
+    }
+    Ok(())
 }
 
 async fn listen(args: &RunOptions, store: &Store) -> Result<TcpListener> {

@@ -107,8 +107,8 @@ pub fn proofs(report: &Report) -> String {
         row.push(beside(gas.last().map(ToString::to_string)));
         table.row(row);
     }
-    let told = "credits; gap: no schedule of the same inputs is cheaper by more, which the chain has verified; gas without a \
-                chain: 0";
+    let told = "credits; gap: no schedule of the same inputs is cheaper by more, which the chain has verified, or in optimistic \
+                mode nobody has challenged for a day; gas without a chain: 0";
     format!("{}{told}\n", table.print())
 }
 

@@ -83,6 +83,12 @@ impl Ground {
         Ok(command)
     }
 
+    /// When the scenario is over.
+    fn end(&self) -> UnixTime {
+        let signals = &self.scenario.signals;
+        signals.first.plus(signals.len()).start()
+    }
+
     pub(super) fn run(&self, extra: &[&str]) -> Result<Summary> {
         let output = wait(self.command(extra)?.spawn()?)?;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -351,6 +357,61 @@ async fn a_campus_and_a_street_keep_every_limit_and_equal_their_simulation() -> 
         audit_finds_nothing(&ground).await?;
     }
     Ok(())
+}
+
+/// Plans that nobody verifies when they are posted: what a day earns is the same, once nobody has challenged them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_claimed_plans_earns_when_its_plans_are_released() -> Result<()> {
+    for name in ["quickstart", "street"] {
+        let ground = Ground::new(name)?;
+        let summary = ground.run(&["--plans", "optimistic"])?;
+        assert_eq!((summary.settled, summary.limit_violations), (summary.sessions, 0), "{name}");
+        assert_eq!(ground.posted().await?, simulated(&ground.scenario), "{name}: run and simulate");
+        let plans = ground.scenario.signals.len() * ground.scenario.sites.len();
+        assert_eq!((summary.plans_certified, summary.plans_uncertified), (plans, 0), "{name}");
+        let protocol = ground.protocol().await?;
+        audit_finds_nothing(&ground).await?;
+
+        let folder = ground.folder.path().join("payout");
+        std::fs::create_dir(&folder)?;
+        let store = Store::open(&folder)?;
+        let mut minted = Micro::ZERO;
+        for days in [1, 4] {
+            protocol.chain.mine_at(UnixTime(ground.end().0 + days * 86_400)).await?;
+            for site in &ground.scenario.sites {
+                minted += pay_out(&protocol, &store, signing::id(&site.id)).await?.minted;
+                assert_eq!(
+                    pay_out(&protocol, &store, signing::id(&site.id)).await?.released,
+                    0,
+                    "{name}: nothing twice"
+                );
+            }
+        }
+        let promised: Micro = simulate(&ground.scenario, |_| {}).report.sessions.iter().map(|s| s.flex_reward).sum();
+        assert!(promised > Micro::ZERO, "{name}: no session earns anything");
+        assert_eq!((minted, protocol.flexibility_supply().await?), (promised, promised), "{name}");
+        let staked = protocol.stake(protocol.chain.operator()).await?;
+        assert_eq!(staked.0, 145_000_000 * i64::try_from(ground.scenario.sites.len())?, "{name}: every bond is back");
+        audit_finds_nothing(&ground).await?;
+    }
+    Ok(())
+}
+
+/// A plan that may have any gap is certified at once, and has its bond until nobody can undercut it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_plans_that_can_be_improved_is_proven_like_any_other() -> Result<()> {
+    let ground = Ground::new("quickstart")?;
+    let summary = ground.run(&["--plans", "improved"])?;
+    assert_eq!((summary.plans_certified, summary.plans_uncertified), (96, 0));
+    proofs_agree(&ground, &ground.report()?).await?;
+    let protocol = ground.protocol().await?;
+    let site = signing::id(&ground.scenario.sites[0].id);
+    let staked = protocol.stake(protocol.chain.operator()).await?;
+    // The first plan's time to be challenged is over with the day.
+    assert_eq!(staked, Micro((145 - 95) * 1_000_000), "a bond on every plan");
+    protocol.chain.mine_at(UnixTime(ground.end().0 + 86_400)).await?;
+    assert_eq!(protocol.releasable(site).await?.len(), 95);
+    audit_finds_nothing(&ground).await
 }
 
 /// Random by a seed that is printed; PROVOLT_SEED gives it again.

@@ -3,11 +3,11 @@
 use super::chain::Local;
 use alloy::primitives::I256;
 use anyhow::{Context, Result};
-use optimizer::certificate::{Planned, leaves};
+use optimizer::certificate::{Planned, certify, leaves};
 use optimizer::controller::with_foresight;
-use optimizer::problem::Need;
+use optimizer::problem::{Need, Problem};
 use optimizer::solve::Planner;
-use optimizer::units::{Interval, Micro, UnixTime, WattHours, Watts};
+use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use oracle::abi::{Certificate, IPlans, PlanMode};
 use oracle::chain::Call;
 use oracle::commands::plans::{ChallengeArgs, Mode, RulesArgs, StakeArgs, challenge, rules, stake};
@@ -20,8 +20,8 @@ const DAY_S: i64 = 86_400;
 const ENERGY: WattHours = WattHours(5_000);
 const UNTIL: usize = 40;
 
-/// A plan of the whole day from `interval` on with one car, and its certificate.
-fn planned(local: &Local, interval: Interval) -> Result<Planned> {
+/// The whole day from `interval` on with one car.
+fn problem(local: &Local, interval: Interval) -> Result<Problem> {
     let (lane, evse, _) = local.site().evses().next().context("no EVSE")?;
     let need = Need {
         session: "a car".to_owned(),
@@ -35,13 +35,21 @@ fn planned(local: &Local, interval: Interval) -> Result<Planned> {
     };
     let mut problem = with_foresight(local.site(), local.scenario(), vec![need]);
     problem.first = interval;
-    Ok(Planned::of(&mut Planner::new(), &problem, 10_000)?)
+    Ok(problem)
+}
+
+/// Its plan, and the certificate.
+fn planned(local: &Local, interval: Interval) -> Result<Planned> {
+    Ok(Planned::of(&mut Planner::new(), &problem(local, interval)?, 10_000)?)
 }
 
 /// The call that posts it; `lie` is added to the bound that is claimed, where the mode is to claim.
 fn post(local: &Local, interval: Interval, lie: Option<i128>) -> Result<Call> {
-    let planned = planned(local, interval)?;
-    let certificate = planned.certificate.map_err(anyhow::Error::msg)?;
+    call(local, interval, &planned(local, interval)?, lie)
+}
+
+fn call(local: &Local, interval: Interval, planned: &Planned, lie: Option<i128>) -> Result<Call> {
+    let certificate = planned.certificate.as_ref().map_err(|why| anyhow::anyhow!("{why}"))?;
     let lanes = planned.schedule.column(0).iter().flat_map(|w| w.lane().unwrap().to_be_bytes()).collect();
     let verdict = &certificate.verdict;
     let claimed = lie.map(|lie| anyhow::Ok((I256::try_from(verdict.cost)?, I256::try_from(verdict.bound + lie)?)));
@@ -50,7 +58,7 @@ fn post(local: &Local, interval: Interval, lie: Option<i128>) -> Result<Call> {
         interval: interval.0,
         lanes,
         claimed: claimed.transpose()?,
-        certificate: Box::new(merkle::rooted(&certificate)?),
+        certificate: Box::new(merkle::rooted(certificate)?),
     })
 }
 
@@ -163,6 +171,40 @@ async fn a_proved_plan_counts_at_once_until_its_root_is_shown_to_be_false() -> R
     assert_eq!(code, ExitCode::SUCCESS, "{printed}");
     assert!(printed.contains("refuted by refuteRoot"), "{printed}");
     assert!(!local.protocol.is_certified(site, interval).await?);
+    Ok(())
+}
+
+/// Its plan as if what is cheap were dear, which keeps every limit.
+fn dear(local: &Local, interval: Interval) -> Result<Planned> {
+    let problem = problem(local, interval)?;
+    let dearest = problem.import_price.iter().max().context("no prices")?;
+    let turned = problem.import_price.iter().map(|price| MicroPerKwh(dearest.0 - price.0)).collect();
+    let turned = Problem { import_price: turned, ..problem.clone() };
+    let (schedule, _) = Planner::new().plan_to_certify(&turned, 10_000)?;
+    let (_, multipliers) = Planner::new().plan_to_certify(&problem, 10_000)?;
+    let certificate = certify(&problem, &schedule, &multipliers)?;
+    Ok(Planned { schedule, certificate: Ok(Box::new(certificate)) })
+}
+
+#[tokio::test]
+async fn a_dear_plan_is_undercut_by_whoever_looks_for_a_cheaper_one() -> Result<()> {
+    let local = Local::start("quickstart").await?;
+    let (first, site) = (local.scenario().signals.first, signing::id(&local.site().id));
+    set(&local, Mode::Improved, BOND).await?;
+    staked(&local, Some(Micro(2 * BOND.0)), false).await?;
+    let (cheap, dear_one) = (first, first.plus(1));
+    assert!(local.outcome(&post(&local, cheap, None)?).await?.result.is_ok());
+    assert!(local.outcome(&call(&local, dear_one, &dear(&local, dear_one)?, None)?).await?.result.is_ok());
+    for interval in [cheap, dear_one] {
+        assert!(local.protocol.is_certified(site, interval.0).await?, "any gap will do");
+    }
+    let (code, printed) = doubt(&local, cheap).await?;
+    assert_eq!(code, ExitCode::FAILURE, "{printed}");
+    assert!(printed.contains("improve: no schedule was found that is cheaper"), "{printed}");
+    let (code, printed) = doubt(&local, dear_one).await?;
+    assert_eq!(code, ExitCode::SUCCESS, "{printed}");
+    assert!(printed.contains("refuted by improve; 0.500000 can be staked"), "half of the bond: {printed}");
+    assert!(!local.protocol.is_certified(site, dear_one.0).await?);
     Ok(())
 }
 

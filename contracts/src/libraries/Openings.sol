@@ -80,7 +80,7 @@ library Openings {
         emit ISettlement.SessionOpened(terms.site, terms.driver, terms.evse, terms, tariff);
     }
 
-    /// @dev Who charges free has nothing held, and pays at most what is held.
+    /// @dev Who charges free has nothing held, pays at most what is held, and earns nothing for its flexibility.
     function _termsOf(bytes32 session, Request memory request, Offer memory offer)
         private
         view
@@ -95,9 +95,8 @@ library Openings {
         terms.energyWh = request.energyWh;
         terms.openedAt = uint40(block.timestamp);
         terms.departure = request.departure;
-        terms.held = offer.free ? 0 : request.totalCeiling;
         terms.operatorFeeBps = offer.operatorFeeBps;
-        terms.rewardBps = offer.rewardBps;
+        if (!offer.free) (terms.held, terms.rewardBps) = (request.totalCeiling, offer.rewardBps);
         terms.rewardCap = offer.rewardCap;
         terms.tariffHash = offer.tariffHash;
     }

@@ -59,7 +59,8 @@ fn chosen(problem: &Problem, choice: &[Option<Watts>]) -> Problem {
 
 /// Whether every EVSE can hold what it gets at first.
 fn holds(problem: &Problem, certificate: &Certificate) -> bool {
-    let mut cells = certificate.schedule.chunks_exact(2).map(|cell| 10 * i64::from(u16::from_be_bytes([cell[0], cell[1]])));
+    let mut cells =
+        certificate.schedule.chunks_exact(2).map(|cell| 10 * i64::from(u16::from_be_bytes([cell[0], cell[1]])));
     problem.needs.iter().all(|need| {
         let row: Vec<i64> = cells.by_ref().take(need.until - need.from).collect();
         need.from > 0 || row.first().is_none_or(|power| *power == 0 || *power >= need.min_w.0)

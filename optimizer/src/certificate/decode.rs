@@ -20,11 +20,8 @@ pub fn problem_of(inputs: &[u8], first: Interval) -> Result<Problem, String> {
     let peak = Peak { so_far_w: Watts(reader.uint(4)), price: MicroPerKw(reader.uint(4)) };
     let one_price = reader.uint(1) & 1 == 1;
     let import_price = prices(&mut reader, horizon);
-    let feed_in_price = if one_price {
-        vec![MicroPerKwh(reader.uint(4) - BIAS); horizon]
-    } else {
-        prices(&mut reader, horizon)
-    };
+    let feed_in_price =
+        if one_price { vec![MicroPerKwh(reader.uint(4) - BIAS); horizon] } else { prices(&mut reader, horizon) };
     let problem = Problem {
         first,
         horizon,

@@ -91,6 +91,11 @@ impl Controller {
         Vec::new()
     }
 
+    /// What was claimed for the flexibility of a session; `None` where there is none of this id.
+    pub fn reward(&self, session: &str) -> Option<Micro> {
+        self.stays.get(session).map(Stay::reward)
+    }
+
     /// Whether every session that was seen has come to its end.
     pub fn finished(&self) -> bool {
         self.day_ended && self.stays.values().all(Stay::is_final)

@@ -125,13 +125,17 @@ impl Stay {
         Some(moved)
     }
 
-    /// What came of the claim; a refused one leaves the bill as it is.
+    /// What came of the claim; a refused one leaves the bill as it is, and may be made again.
     pub(super) fn claimed(&mut self, reward: Result<Micro, String>) {
         self.claims = false;
         match reward {
-            Ok(reward) => self.reward = reward,
+            Ok(reward) => (self.reward, self.unclaimed) = (reward, None),
             Err(reason) => self.unclaimed = Some(reason),
         }
+    }
+
+    pub(super) fn reward(&self) -> Micro {
+        self.reward
     }
 
     /// What is known of it while it runs; `None` before the plug-in.

@@ -30,9 +30,12 @@ use crate::abi::IBookings::IBookingsEvents;
 use crate::abi::IDispatch::IDispatchEvents as D;
 use crate::abi::IPlans::IPlansEvents;
 use crate::abi::ISettlement::ISettlementEvents;
+use crate::abi::{Bill, SessionState, Terms};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use calls::Calls;
 use facts::{At, Event, Fact, Question, Range, Setting, Transaction};
+use optimizer::flexibility::Flexibility;
+use optimizer::units::Micro;
 use report::{Kind, Report, SiteCount, Tally};
 use std::collections::BTreeMap;
 
@@ -93,6 +96,17 @@ impl Auditor {
     /// The registry as it stands now.
     pub fn registry(&self) -> &registry::Registry {
         &self.registry
+    }
+
+    /// What can be claimed for flexibility of these sessions now, those left out that earn nothing.
+    pub fn claimable(&self, sessions: &[B256]) -> Vec<(Terms, Bill, Flexibility)> {
+        let of = |id: &B256| {
+            let session = self.sessions.all.get(id).filter(|s| s.state == SessionState::Settled)?;
+            let bill = session.bill.as_ref().filter(|bill| bill.reward == 0)?;
+            let moved = self.plans.claimable(&self.registry, &session.terms, bill)?;
+            (moved.worth > Micro::ZERO).then(|| (session.terms.clone(), bill.clone(), moved))
+        };
+        sessions.iter().filter_map(of).collect()
     }
 
     fn transaction(&mut self, facts: &[Fact], transaction: Option<&Transaction>) {

@@ -232,7 +232,8 @@ impl Sessions {
         t.equal(Kind::Terms, at, say!("session {id}: registered meter"), evse.data.meter, terms.meter);
         t.equal(Kind::Terms, at, say!("session {id}: registered tariff"), evse.tariff_hash, terms.tariffHash);
         t.equal(Kind::Terms, at, say!("session {id}: operator's fee"), site.operator_fee_bps, terms.operatorFeeBps);
-        t.equal(Kind::Terms, at, say!("session {id}: reward's share"), site.reward_bps, terms.rewardBps);
+        let reward_bps = if free { 0 } else { site.reward_bps };
+        t.equal(Kind::Terms, at, say!("session {id}: reward's share"), reward_bps, terms.rewardBps);
         t.equal(Kind::Terms, at, say!("session {id}: reward's cap"), site.reward_cap, terms.rewardCap);
         let serves = evse.data.kind == AssetKind::Evse && !evse.removed() && evse.status == Status::Available;
         let (what, wanted) = (say!("session {id}: its EVSE"), say!("an EVSE that can charge, and no pause"));

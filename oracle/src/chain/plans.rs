@@ -5,7 +5,9 @@ use super::events::Which;
 use super::revert::RevertReason;
 use super::transact::{Draft, GAS_MOST};
 use super::views::Protocol;
-use crate::abi::{Certificate, ICreditToken, IPlans, PlanMode, PlanRules, Terms};
+use crate::abi::{Certificate, ICreditToken, IPlans, Plan, PlanMode, PlanRules, Terms};
+use crate::audit::plans::UNITS;
+use crate::merkle::rooted;
 use alloy::consensus::Transaction;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider;
@@ -13,12 +15,16 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
-use optimizer::certificate::leaves;
-use optimizer::units::Micro;
+use optimizer::certificate::{better, leaves};
+use optimizer::units::{Interval, Micro};
 use std::collections::BTreeMap;
 
 /// Rules, stakes and releases write a few slots.
 const GAS_STEP: u64 = 400_000;
+/// Plans of a site that the contract keeps: Plans' PLAN_DEPTH.
+const PLAN_DEPTH: u32 = 256;
+/// A plan can be challenged for so long from the start of its interval: Plans' CHALLENGE_WINDOW.
+pub(crate) const CHALLENGE_WINDOW_S: i64 = 86_400;
 
 /// What came of looking for a fault in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,20 +73,32 @@ impl Protocol {
         self.one_step("stake", &self.chain.operator, &IPlans::withdrawStakeCall { to, amount }).await
     }
 
-    /// Gives back the bonds of a site's plans that can no longer be challenged; returns of how many.
-    pub async fn release_bonds(&self, site: B256) -> Result<usize> {
-        let mut batch = Batch::new(&self.chain).await?;
+    /// Plans of a site that can no longer be challenged, and have a bond to give back or wait for that to be certified.
+    pub async fn releasable(&self, site: B256) -> Result<Vec<Plan>> {
+        let now = self.chain.head().await?.time;
+        let mut due = Vec::new();
         for posted in self.plans_posted(self.deployment.block, None).await? {
             let plan = posted.event.plan;
-            if plan.site != site || !self.plans().isStaked(site, plan.interval).call().await.context("bond")? {
+            let over = Interval(plan.interval).start().0 + CHALLENGE_WINDOW_S <= now.0;
+            let kept = plan.interval + PLAN_DEPTH > Interval::containing(now).0;
+            let waits = plan.rules.bond > 0 || plan.rules.mode == PlanMode::Optimistic;
+            if plan.site != site || !over || !kept || !waits {
                 continue;
             }
-            let call = IPlans::releaseCall { plan };
-            if self.would(&call, self.chain.operator()).await?.is_ok() {
-                batch
-                    .push("release", &self.chain.operator, Draft::call(self.deployment.plans, &call, GAS_STEP))
-                    .await?;
+            let release = IPlans::releaseCall { plan: plan.clone() };
+            if self.would(&release, self.chain.operator()).await?.is_ok() {
+                due.push(plan);
             }
+        }
+        Ok(due)
+    }
+
+    /// Releases what is [`Protocol::releasable`]; returns how many plans.
+    pub async fn release(&self, site: B256) -> Result<usize> {
+        let mut batch = Batch::new(&self.chain).await?;
+        for plan in self.releasable(site).await? {
+            let draft = Draft::call(self.deployment.plans, &IPlans::releaseCall { plan }, GAS_STEP);
+            batch.push("release", &self.chain.operator, draft).await?;
         }
         let count = batch.steps.len();
         batch.run().await?;
@@ -104,6 +122,15 @@ impl Protocol {
                 Err(reason) => reasons.push(("challenge".to_owned(), reason)),
             }
         }
+        if plan.rules.mode == PlanMode::Improved {
+            match self.improvement(&plan, &certificate).await? {
+                Ok(improve) => match self.would(&improve, who).await? {
+                    Ok(()) => return self.refute("improve", challenger, &improve).await,
+                    Err(reason) => reasons.push(("improve".to_owned(), reason)),
+                },
+                Err(why) => reasons.push(("improve".to_owned(), RevertReason::unknown(why))),
+            }
+        }
         let root = IPlans::refuteRootCall { plan: plan.clone(), certificate: certificate.clone() };
         match self.would(&root, who).await? {
             Ok(()) => return self.refute("refuteRoot", challenger, &root).await,
@@ -119,6 +146,18 @@ impl Protocol {
             }
         }
         Ok(Challenge::Holds(reasons))
+    }
+
+    /// A schedule of the plan's inputs that is cheaper by more than the site's epsilon; or why there is none to show.
+    async fn improvement(&self, plan: &Plan, certificate: &Certificate) -> Result<Result<IPlans::improveCall, String>> {
+        let most = i128::try_from(plan.cost)? - UNITS * i128::from(plan.rules.epsilon);
+        let (inputs, first) = (certificate.inputs.clone(), Interval(plan.interval));
+        let found = tokio::task::spawn_blocking(move || better(&inputs, first, most)).await?;
+        Ok(match found {
+            Ok(Some(found)) => Ok(IPlans::improveCall { plan: plan.clone(), better: rooted(&found)? }),
+            Ok(None) => Err("no schedule was found that is cheaper by more than epsilon".to_owned()),
+            Err(why) => Err(why),
+        })
     }
 
     /// Needs of a certificate by their place, with the terms of the newest session at their EVSE.

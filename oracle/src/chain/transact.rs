@@ -5,7 +5,7 @@ use super::revert::RevertReason;
 use super::views::Protocol;
 use super::{BASE_FEE_HEADROOM, Chain, Head};
 use crate::abi::{
-    Bill, Certificate, Flexibility, IDispatch, IPlans, ISettlement, Request, SignedReading, Tariff, Terms,
+    Bill, Certificate, Flexibility, IDispatch, IPlans, ISettlement, Plan, Request, SignedReading, Tariff, Terms,
 };
 use alloy::consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope};
 use alloy::eips::Encodable2718;
@@ -122,6 +122,11 @@ pub enum Call {
         /// As claimed.
         bill: Box<Bill>,
     },
+    /// The bond of a plan that can no longer be challenged, back to its poster; a claimed plan is certified from then on.
+    Release {
+        /// As it was posted.
+        plan: Box<Plan>,
+    },
     /// The hold of a session that nobody settled in time, back to its driver.
     Reclaim {
         /// What it was opened with.
@@ -145,6 +150,7 @@ impl Call {
             Self::Settle { .. } => "settle",
             Self::ClaimFlexibility { .. } => "flexibility",
             Self::MintReward { .. } => "reward",
+            Self::Release { .. } => "release",
             Self::Reclaim { .. } => "reclaim",
             Self::Claim { .. } => "claim",
         }
@@ -190,6 +196,7 @@ impl Call {
             Self::Settle { terms, tariff, readings } => {
                 ISettlement::settleCall { terms: *terms, tariff, readings }.abi_encode()
             }
+            Self::Release { plan } => IPlans::releaseCall { plan: *plan }.abi_encode(),
             Self::Reclaim { terms } => ISettlement::reclaimCall { terms: *terms }.abi_encode(),
             Self::Claim { site } => ISettlement::claimCall { site }.abi_encode(),
         }
@@ -266,7 +273,7 @@ impl Protocol {
     fn target(&self, call: &Call) -> Address {
         match call {
             Call::PostSetpoints { .. } | Call::PostReadings { .. } => self.deployment.dispatch,
-            Call::PostPlan { .. } | Call::PostUncertified { .. } => self.deployment.plans,
+            Call::PostPlan { .. } | Call::PostUncertified { .. } | Call::Release { .. } => self.deployment.plans,
             _ => self.deployment.settlement,
         }
     }

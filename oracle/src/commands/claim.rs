@@ -1,5 +1,5 @@
 //! `provolt claim`: pays out what bills of a site came to and nobody can dispute any more, and the tokens that its drivers
-//! have earned.
+//! have earned; gives bonds back, and claims the flexibility that had to wait for that.
 
 use super::{ChainArgs, credits};
 use crate::payout::pay_out;
@@ -31,6 +31,12 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
     std::fs::create_dir_all(&args.state).with_context(|| format!("{}: cannot create", args.state.display()))?;
     let store = Store::open(&args.state)?;
     let paid = pay_out(&protocol, &store, id).await.with_context(|| args.site.clone())?;
+    if paid.released > 0 {
+        writeln!(out, "{}: {} plans released", args.site, paid.released)?;
+    }
+    if paid.late > 0 {
+        writeln!(out, "{}: flexibility of {} sessions claimed", args.site, paid.late)?;
+    }
     let pending = credits(protocol.claimable(id).await?.pending);
     match paid.claimed {
         None => writeln!(out, "{}: nothing to claim yet, {pending} can still be disputed", args.site)?,

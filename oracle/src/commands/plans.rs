@@ -25,6 +25,16 @@ pub enum Mode {
     Improved,
 }
 
+impl From<Mode> for PlanMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Proved => Self::Proved,
+            Mode::Optimistic => Self::Optimistic,
+            Mode::Improved => Self::Improved,
+        }
+    }
+}
+
 /// Shows what a site asks of its plans, or sets it from a coming interval on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RulesArgs {
@@ -103,11 +113,7 @@ pub async fn rules(args: &RulesArgs, out: &mut impl Write) -> Result<()> {
     let changes = changes || [args.tolerance, args.epsilon, args.bond].iter().any(Option::is_some);
     if changes {
         let name = args.sign_as.as_deref().context("--as OWNER: only the site's owner sets rules")?;
-        rules.mode = args.mode.map_or(rules.mode, |mode| match mode {
-            Mode::Proved => PlanMode::Proved,
-            Mode::Optimistic => PlanMode::Optimistic,
-            Mode::Improved => PlanMode::Improved,
-        });
+        rules.mode = args.mode.map_or(rules.mode, PlanMode::from);
         rules.tolerance = args.tolerance.map_or(Ok(rules.tolerance), units)?;
         rules.epsilon = args.epsilon.map_or(Ok(rules.epsilon), units)?;
         rules.bond = args.bond.map_or(Ok(rules.bond), |bond| units(bond).map(u128::from))?;
@@ -133,7 +139,7 @@ pub async fn rules(args: &RulesArgs, out: &mut impl Write) -> Result<()> {
 pub async fn stake(args: &StakeArgs, out: &mut impl Write) -> Result<()> {
     let (protocol, _) = args.chain.protocol().await?;
     if let Some(site) = &args.release {
-        let released = protocol.release_bonds(known_site(&protocol, site).await?).await?;
+        let released = protocol.release(known_site(&protocol, site).await?).await?;
         writeln!(out, "{site}: {released} bonds given back")?;
     }
     if let Some(amount) = args.deposit {

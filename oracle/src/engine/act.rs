@@ -1,10 +1,11 @@
 //! What the controller wants done, done. Every outcome returns as an event.
 
 use super::journal::{Entry, SessionTerms};
-use super::{Engine, STOP_DEADLINE, hear, site_id};
+use super::{Engine, STOP_DEADLINE, WATCHED, hear, site_id};
 use crate::abi::{self, Bill, IPlans, ISettlement, PlanMode, Tariff, Terms};
 use crate::chain::events::Which;
 use crate::chain::{Call, Outcome, Prepared};
+use crate::payout::moved;
 use crate::{merkle, signing};
 use alloy::primitives::{B256, I256};
 use alloy::sol_types::SolValue;
@@ -12,7 +13,6 @@ use anyhow::{Context, Result, anyhow};
 use optimizer::certificate::{Certificate, Planned};
 use optimizer::controller::{Action, Event};
 use optimizer::device::Reading;
-use optimizer::flexibility::Flexibility;
 use optimizer::problem::Problem;
 use optimizer::simulate::SOLVE_LIMIT_MS;
 use optimizer::solve::Planner;
@@ -149,7 +149,13 @@ impl Engine {
             let key = key(&action);
             let prepared = match self.edges.store.outbox_get::<Prepared>(&key)? {
                 Some(prepared) => prepared,
-                None => self.prepare(&key, &action).await?,
+                None => match self.prepare(&key, &action).await? {
+                    Ok(prepared) => prepared,
+                    Err(refused) => {
+                        self.happen(refused)?;
+                        continue;
+                    }
+                },
             };
             self.edges.protocol.chain.send(&prepared).await?;
             sent.push((key, action, prepared.hash));
@@ -171,17 +177,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Signs a transaction and keeps it: after a kill it is the same one that is sent again.
-    async fn prepare(&mut self, key: &str, action: &Action) -> Result<Prepared> {
+    /// Signs a transaction and keeps it: after a kill it is the same one that is sent again. A claim that would be refused
+    /// has its outcome without one: where plans are open to challenge for a day, every claim comes too early at first.
+    async fn prepare(&mut self, key: &str, action: &Action) -> Result<Result<Prepared, Entry>> {
         let call = self.call(action).await?;
         let protocol = &self.edges.protocol;
+        if let Action::ClaimFlexibility { session, .. } = action {
+            if let Err(refused) = protocol.dry_run(&call, protocol.chain.operator()).await? {
+                let (session, reward) = (session.clone(), Err(refused.to_string()));
+                return Ok(Err(Entry::Event(Event::FlexibilityClaimed { session, reward })));
+            }
+        }
         let nonce = match self.edges.store.outbox_next_nonce()? {
             Some(nonce) => nonce,
             None => protocol.chain.next_nonce().await?,
         };
         let prepared = protocol.prepare(&call, nonce).await?;
         self.edges.store.outbox_put(key, call.kind(), nonce, &prepared)?;
-        Ok(prepared)
+        Ok(Ok(prepared))
     }
 
     async fn call(&self, action: &Action) -> Result<Call> {
@@ -211,7 +224,7 @@ impl Engine {
             Action::ClaimFlexibility { session, flexibility } => {
                 let (terms, _) = self.terms_of(session).await?;
                 let bill = Box::new(self.bill_of(session).await?);
-                Call::ClaimFlexibility { terms: Box::new(terms), bill, flexibility: claimable(flexibility)? }
+                Call::ClaimFlexibility { terms: Box::new(terms), bill, flexibility: moved(flexibility)? }
             }
             other => return Err(anyhow!("not an action on chain: {other:?}")),
         })
@@ -339,13 +352,12 @@ impl Engine {
         let from = self.watched_block;
         let (posts, next) = self.edges.protocol.cpo_posts(from).await?;
         let amended = if from < next { self.edges.protocol.amended_between(from, next - 1).await? } else { Vec::new() };
-        self.watched_block = next;
         for amended in amended {
             let terms = amended.event.terms;
             let session = terms.session.to_string();
             let Some(known) = self.memory.terms.get(&session) else { continue };
             let (before, tariff) = known.decode()?;
-            // After a kill it is looked at again from the beginning.
+            // Killed in the midst of this, it is looked at again.
             if before.abi_encode() == terms.abi_encode() {
                 continue;
             }
@@ -362,7 +374,8 @@ impl Engine {
                 post.lanes.chunks_exact(2).map(|b| Watts::from_lane(i16::from_be_bytes([b[0], b[1]]))).collect();
             self.happen(Entry::Event(Event::CpoPosted { site, interval: Interval(post.interval), power_w }))?;
         }
-        Ok(())
+        self.watched_block = next;
+        self.edges.store.meta_set(WATCHED, &next.to_string())
     }
 }
 
@@ -398,14 +411,6 @@ fn settled_entry(session: &str, terms: &Terms, outcome: &Outcome) -> Result<Entr
 /// Why setpoints that were accepted have no certificate.
 fn uncertified_reason(outcome: &Outcome) -> Option<String> {
     outcome.told::<IPlans::UncertifiedPosted>().ok().map(|event| event.reason)
-}
-
-fn claimable(moved: &Flexibility) -> Result<abi::Flexibility> {
-    Ok(abi::Flexibility {
-        activatedWh: moved.activated_wh.0.try_into()?,
-        displacedWhIntervals: moved.displaced_wh_intervals.try_into()?,
-        worth: moved.worth.0,
-    })
 }
 
 /// The outbox key: one transaction per (site, interval) or session, whatever happens.

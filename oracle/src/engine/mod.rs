@@ -9,11 +9,12 @@ mod hear;
 mod journal;
 
 use crate::chain::Protocol;
+use crate::chain::plans::CHALLENGE_WINDOW_S;
 use crate::clock::Clock;
 use crate::http::Ask;
 use crate::keys::Keyring;
 use crate::ocpp::{FromPoint, Points};
-use crate::payout::{PaidOut, pay_out};
+use crate::payout::{PaidOut, catch_up, pay_out};
 use crate::signing::{self, SignedReading};
 use crate::store::Store;
 use alloy::primitives::Address;
@@ -23,7 +24,7 @@ use optimizer::controller::{Action, CUT_S, Controller, Event};
 use optimizer::report::Report;
 use optimizer::scenario::Scenario;
 use optimizer::site::AssetKind;
-use optimizer::units::{Interval, MicroPerKwh, UnixTime};
+use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -35,6 +36,12 @@ use tokio::time::Instant;
 const FOLLOW_DEADLINE: Duration = Duration::from_secs(60);
 /// Sessions that were told to stop at the end of the day may take this long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+/// Where the store keeps the first block whose posts by others were not looked at yet.
+const WATCHED: &str = "watched_block";
+/// Intervals after which plans that nobody can challenge any more are released: half a day.
+const CATCH_UP: u32 = 48;
+/// On a chain of its own a run looks that far ahead at its end: bills of a day can be disputed for two days after it.
+const AFTERMATH_S: i64 = 4 * 86_400;
 
 /// What the registry says of an asset, and where it is connected.
 #[derive(Debug, Clone)]
@@ -113,6 +120,8 @@ impl Stop {
 impl Engine {
     /// An engine on a registered scenario; folds what the journal already holds.
     pub fn new(scenario: Arc<Scenario>, edges: Edges, keyring: &Keyring) -> Result<Self> {
+        let watched =
+            edges.store.meta_get(WATCHED)?.map(|block| block.parse()).transpose().context("journal: a block")?;
         let mut engine = Self {
             controller: Controller::new((*scenario).clone()),
             places: places(&scenario, keyring)?,
@@ -120,7 +129,7 @@ impl Engine {
             memory: journal::Memory::default(),
             outstanding: Vec::new(),
             now: UnixTime(scenario.signals.first.start().0 - CUT_S),
-            watched_block: edges.protocol.deployment.block,
+            watched_block: watched.unwrap_or(edges.protocol.deployment.block),
             scenario,
             edges,
         };
@@ -147,6 +156,7 @@ impl Engine {
             self.happen(Entry::Event(Event::DayEnded))?;
         }
         self.finish_outstanding().await.context("ending the day")?;
+        self.catch_up().await?;
         let report = self.controller.report();
         let _ = self.edges.live.send(Arc::new(report.clone()));
         if !self.controller.finished() {
@@ -155,15 +165,36 @@ impl Engine {
         Ok(report)
     }
 
-    /// Lets a driven chain's time pass to `time`, and pays out what nobody can dispute any more, by site.
-    pub async fn pay_out(&self, time: UnixTime) -> Result<Vec<PaidOut>> {
-        let protocol = &self.edges.protocol;
-        protocol.chain.mine_at(time).await?;
+    /// Leads a driven chain on past the day, until nobody can challenge its plans any more, and then nobody dispute its bills;
+    /// does each time what is due, and returns what was paid out in the end, by site, and the day as it stands then.
+    pub async fn pay_out(&mut self) -> Result<(Vec<PaidOut>, Report)> {
+        let signals = &self.scenario.signals;
+        let end = signals.first.plus(signals.len()).end();
+        let chain = self.edges.protocol.chain.clone();
+        chain.mine_at(UnixTime(end.0 + CHALLENGE_WINDOW_S)).await?;
+        self.catch_up().await?;
+        chain.mine_at(UnixTime(end.0 + AFTERMATH_S)).await?;
         let mut paid = Vec::new();
         for site in 0..self.scenario.sites.len() {
-            paid.push(pay_out(protocol, &self.edges.store, site_id(&self.scenario, site)).await?);
+            paid.push(pay_out(&self.edges.protocol, &self.edges.store, site_id(&self.scenario, site)).await?);
         }
-        Ok(paid)
+        Ok((paid, self.controller.report()))
+    }
+
+    /// Releases plans, and claims what had to wait for that. What was claimed is looked up on the chain, so that a kill in
+    /// between loses nothing.
+    async fn catch_up(&mut self) -> Result<()> {
+        for site in 0..self.scenario.sites.len() {
+            let site = site_id(&self.scenario, site);
+            catch_up(&self.edges.protocol, &self.edges.store, site).await.context("plans that are due")?;
+        }
+        for claimed in self.edges.protocol.flexibility_claimed().await? {
+            let (session, reward) = (claimed.event.session.to_string(), Micro(claimed.event.bill.reward.try_into()?));
+            if self.controller.reward(&session).is_some_and(|known| known != reward) {
+                self.happen(Entry::Event(Event::FlexibilityClaimed { session, reward: Ok(reward) }))?;
+            }
+        }
+        Ok(())
     }
 
     /// Marks the run as finished: there is nothing to resume.
@@ -195,7 +226,11 @@ impl Engine {
             self.look_for_rules(interval).await?;
         }
         self.happen(Entry::Event(stop.event()))?;
-        self.finish_outstanding().await
+        self.finish_outstanding().await?;
+        match stop {
+            Stop::End(interval) if interval.0 % CATCH_UP == 0 => self.catch_up().await,
+            _ => Ok(()),
+        }
     }
 
     /// Every charge point of the scenario.

@@ -52,7 +52,7 @@ impl Plans {
         self.claims = waiting;
         let ready: Vec<Claim> = ready;
         for claim in ready {
-            let Some(found) = self.worth(registry, &claim) else { continue };
+            let Some(found) = self.worth(registry, &claim.terms, &claim.bill) else { continue };
             let (id, moved) = (claim.terms.session, &claim.moved);
             // What one Wh more or less at the end of the stay can make.
             let rounding = i64::try_from(claim.terms.rewardCap / 1000).unwrap_or(i64::MAX).saturating_add(1);
@@ -66,14 +66,24 @@ impl Plans {
         }
     }
 
-    fn worth(&self, registry: &Registry, claim: &Claim) -> Option<Flexible> {
-        let (site, asset) = (self.sites.get(&claim.site)?, registry.assets.get(&claim.terms.evse)?);
+    /// What of a billed session can be claimed: nothing before all its intervals are certified, and the last is metered.
+    pub fn claimable(&self, registry: &Registry, terms: &Terms, bill: &Bill) -> Option<Flexible> {
+        let interval = |time: u64| (time / INTERVAL_S) as u32;
+        let (start, stop) = (bill.startTime.to::<u64>(), bill.stopTime.to::<u64>());
+        let last = interval(stop.saturating_sub(1));
+        let metered = self.sites.get(&terms.site).is_some_and(|site| site.readings.contains_key(&last));
+        let certified = start > 0 && self.is_certified(terms.site, interval(start), interval(stop));
+        (certified && metered).then(|| self.worth(registry, terms, bill)).flatten()
+    }
+
+    fn worth(&self, registry: &Registry, terms: &Terms, bill: &Bill) -> Option<Flexible> {
+        let (site, asset) = (self.sites.get(&terms.site)?, registry.assets.get(&terms.evse)?);
         let (lane, group) = (usize::from(asset.lane), usize::from(asset.data.group));
         let rated_w = i64::from(asset.data.ratedW);
-        let max_w = self.most_w.get(&claim.terms.session).map_or(rated_w, |most| (*most).min(rated_w));
+        let max_w = self.most_w.get(&terms.session).map_or(rated_w, |most| (*most).min(rated_w));
         let read = |t: u32| site.readings.get(&t).and_then(|lanes| reading_wh(lanes, lane));
         let priced = |t: u32| site.priced.get(&t).and_then(|p| Some((*p.group.get(group)?, p.least)));
-        Some(measured(&claim.terms, &claim.bill, max_w, read, priced))
+        Some(measured(terms, bill, max_w, read, priced))
     }
 }
 

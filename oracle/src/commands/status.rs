@@ -94,6 +94,8 @@ pub struct PlanStatus {
     /// Proved: verified when it was posted. Optimistic: believed until somebody challenges it. Improved: verified, and open to
     /// a cheaper one.
     pub mode: &'static str,
+    /// Whether its interval counts as certified now: a claimed plan does a day after it began, and none that was refuted.
+    pub certified: bool,
     /// What it costs over its horizon.
     pub cost_micro: Micro,
     /// No schedule of the same inputs costs less than this.
@@ -215,6 +217,7 @@ async fn plans(protocol: &Protocol, site: B256, posted: &[Logged<IPlans::PlanPos
                 PlanMode::Optimistic => "optimistic",
                 _ => "improved",
             },
+            certified: protocol.is_certified(site, plan.interval).await?,
             cost_micro: cost,
             bound_micro: cost - gap,
             gap_micro: gap,
@@ -245,13 +248,21 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  setpoints: {} intervals, last {last}{by}", s.dispatched)?;
         writeln!(out, "  readings: {} intervals, last {}", s.metered, s.metered_last.clone().unwrap_or_else(never))?;
         let largest = s.plans.iter().map(|plan| plan.gap_micro).max();
-        let gap = largest.map(|gap| format!("; largest gap of the last {}: {}", s.plans.len(), credits(gap)));
-        let certified = s.dispatched as u64 - s.uncertified.min(s.dispatched as u64);
-        writeln!(out, "  plans: {certified} certified, {} not{}", s.uncertified, gap.unwrap_or_default())?;
+        let gap = largest.map(|gap| format!(", largest gap {}", credits(gap)));
+        let with = s.dispatched as u64 - s.uncertified.min(s.dispatched as u64);
+        let certified = s.plans.iter().filter(|plan| plan.certified).count();
+        writeln!(
+            out,
+            "  plans: {with} with a certificate, {} without; {certified} of the last {} certified{}",
+            s.uncertified,
+            s.plans.len(),
+            gap.unwrap_or_default()
+        )?;
         for plan in s.plans.iter().rev().take(PLANS_SHOWN).rev() {
             let (cost, bound, gap) = (credits(plan.cost_micro), credits(plan.bound_micro), credits(plan.gap_micro));
             let share = plan.gap_bps.map(|bps| format!(" ({}.{:02} %)", bps / 100, bps % 100)).unwrap_or_default();
-            let (at, mode, gas) = (&plan.interval, plan.mode, plan.gas);
+            let (at, gas) = (&plan.interval, plan.gas);
+            let mode = if plan.certified { plan.mode.to_owned() } else { format!("{}, not certified", plan.mode) };
             writeln!(out, "    {at} {mode}: cost {cost}, bound {bound}, gap {gap}{share}, {gas} gas")?;
         }
         if let Some(plan) = s.plans.last() {
@@ -265,7 +276,7 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {}: {balance} in the wallet, {held} held", wallet.account)?;
     }
     let (supply, accounted) = (credits(status.credit_supply_micro), credits(status.accounted_micro));
-    writeln!(out, "credit: {supply} exist, {accounted} in wallets, holds and bills")?;
+    writeln!(out, "credit: {supply} exist, {accounted} in wallets, holds, bills, pools and stakes")?;
     writeln!(out, "flexibility: {} exist", credits(status.flexibility_supply_micro))?;
     Ok(())
 }

@@ -5,6 +5,8 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 import {
     AssetKind,
+    ForecastScore,
+    HistoryStep,
     IAssetRegistry,
     IDispatch,
     INTERVAL_S,
@@ -19,6 +21,7 @@ import {History} from "./libraries/History.sol";
 import {Lanes} from "./libraries/Lanes.sol";
 import {Layout} from "./libraries/Layout.sol";
 import {ReadingTree} from "./libraries/ReadingTree.sol";
+import {Scores} from "./libraries/Scores.sol";
 
 /// @title Dispatch
 /// @notice What every asset shall do, before the interval, and what it did, after it.
@@ -35,6 +38,9 @@ contract Dispatch is IDispatch {
     uint256 public constant RING_DEPTH = 512;
     /// @dev Of each kind at most 1 + 96 + 288 + 96 steps can follow readings while they may be disputed: nobody can bury them.
     uint256 public constant MAX_LATER_STEPS = 1024;
+    /// @dev From the setpoints of an interval, at most a day ahead, to its readings, at most a day late, 288 of each kind can be
+    /// posted: any interval can be scored. A day that is dispatched and metered in time has about 200 steps.
+    uint256 public constant MAX_OPENED_STEPS = 576;
 
     int256 private constant UNIT_W = int256(Layout.UNIT_W);
 
@@ -147,6 +153,20 @@ contract Dispatch is IDispatch {
     }
 
     /// @inheritdoc IDispatch
+    function scoreForecasts(bytes32 site, bytes32 previous, HistoryStep[] calldata steps, bytes32[] calldata later)
+        external
+    {
+        uint256 count = steps.length;
+        bytes32 opened = History.open(previous, site, steps);
+        require(count <= MAX_OPENED_STEPS, TooManySteps(site, count, MAX_OPENED_STEPS));
+        _requireHistory(site, opened, later);
+        ForecastScore memory score = _score(site, steps);
+        require(score.scored > 0, NothingScored(site, count));
+
+        emit ForecastsScored(site, previous, opened, score);
+    }
+
+    /// @inheritdoc IDispatch
     function posterOf(bytes32 site, address delegate)
         external
         view
@@ -207,14 +227,31 @@ contract Dispatch is IDispatch {
         require(state == IntervalState.Metered, NotDisputable(site, interval, state));
     }
 
-    /// @dev The chain keeps no step, only what they add up to.
     function _requirePosted(bytes32 site, uint32 interval, ReadingProof calldata proof) private view {
-        uint256 count = proof.later.length;
         bytes32 step = History.step(History.READINGS, site, interval, keccak256(proof.lanes), proof.root);
-        bytes32 folded = History.fold(History.next(proof.previous, step), proof.later);
+        _requireHistory(site, History.next(proof.previous, step), proof.later);
+    }
+
+    /// @dev The chain keeps no step, only what they add up to.
+    function _requireHistory(bytes32 site, bytes32 opened, bytes32[] calldata later) private view {
+        uint256 count = later.length;
+        bytes32 folded = History.fold(opened, later);
         bytes32 posted = _logs[site].history;
         require(count <= MAX_LATER_STEPS, TooManySteps(site, count, MAX_LATER_STEPS));
         require(folded == posted, HistoryMismatch(site, folded, posted));
+    }
+
+    function _score(bytes32 site, HistoryStep[] calldata steps) private view returns (ForecastScore memory score) {
+        (, address layoutAt) = registry.layoutFor(site, msg.sender);
+        (uint256[] memory baseLoads, uint256[] memory pv) = Scores.lanesOf(Layout.load(layoutAt));
+        Log storage log = _logs[site];
+        for (uint256 i; i < steps.length; ++i) {
+            if (steps[i].kind != History.READINGS) continue;
+            (, IntervalState state) = _stateIn(log, steps[i].interval);
+            uint256 planned = Scores.setpointsOf(steps, i);
+            if (state != IntervalState.Metered || planned == i) continue;
+            Scores.add(score, steps[planned], steps[i], baseLoads, pv);
+        }
     }
 
     function _requireSigned(bytes32 site, uint16 lane, MeterReading calldata reading, bytes calldata signature)

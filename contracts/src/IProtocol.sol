@@ -358,6 +358,35 @@ struct ReadingProof {
     bytes32[] siblings;
 }
 
+/// @notice What was posted for an interval of a site, as its chained history has it.
+/// @param kind 1 setpoints, 2 readings.
+/// @param lanes As in SetpointsPosted or ReadingsPosted.
+/// @param evidence The planHash of setpoints, the root of readings.
+struct HistoryStep {
+    uint8 kind;
+    uint32 interval;
+    bytes lanes;
+    bytes32 evidence;
+}
+
+/// @notice How far off the forecasts were that intervals were dispatched with. Powers are sums over intervals and assets of a
+/// kind, of absolute values in W: divided by `scored` they are means.
+/// @param first,last The earliest and the latest interval scored.
+/// @param scored How many were.
+/// @param baseLoadW What base loads were taken for.
+/// @param baseLoadErrorW By how much they drew more or less.
+/// @param pvW What was to be used of the sun.
+/// @param pvErrorW By how much PV inverters fed more or less.
+struct ForecastScore {
+    uint32 first;
+    uint32 last;
+    uint32 scored;
+    uint64 baseLoadW;
+    uint64 baseLoadErrorW;
+    uint64 pvW;
+    uint64 pvErrorW;
+}
+
 /// @notice How far the session was moved off its uncontrolled baseline, and what that was worth.
 /// @param activatedWh F = ½ Σ |p₀ − p| Δt.
 /// @param displacedWhIntervals G = Σ (E₀ − E) in watt-hours × intervals.
@@ -758,6 +787,12 @@ interface IDispatch {
         MeterReading contrary
     );
 
+    /// @notice Forecasts of a site were compared with its readings.
+    /// @param previous,history History of the site before the first and after the last of the posts that were compared:
+    /// scored is every interval whose setpoints and readings are both among them, but for those that were disputed by then
+    /// or whose state was forgotten.
+    event ForecastsScored(bytes32 indexed site, bytes32 previous, bytes32 history, ForecastScore score);
+
     /// @notice Only the registry says who may post.
     error NotRegistry(address caller);
     /// @notice The caller lacks the right at the site, or the site does not exist.
@@ -786,9 +821,9 @@ interface IDispatch {
     error NotDisputable(bytes32 site, uint32 interval, IntervalState state);
     /// @notice The interval's readings could be disputed until second `until`, exclusive.
     error DisputeTooLate(bytes32 site, uint32 interval, uint256 time, uint256 until);
-    /// @notice More steps were named than can have followed while readings may be disputed.
+    /// @notice More steps were named than can have followed while readings may be disputed, or opened than any interval needs.
     error TooManySteps(bytes32 site, uint256 count, uint256 max);
-    /// @notice The previous history, the readings and the later steps do not add up to the site's history: one of them is
+    /// @notice The previous history, the opened steps and the later ones do not add up to the site's history: one of them is
     /// wrong, or a step was posted meanwhile.
     error HistoryMismatch(bytes32 site, bytes32 folded, bytes32 history);
     /// @notice The posted readings have no such lane.
@@ -805,6 +840,8 @@ interface IDispatch {
     error CounterOutside(uint64 counter, uint64 start, uint64 stop);
     /// @notice The contrary reading and the two can all be true.
     error NoContradiction(bytes32 asset, uint64 counter);
+    /// @notice The opened steps hold no interval's setpoints and readings both that can be scored.
+    error NothingScored(bytes32 site, uint256 steps);
 
     /// @notice Writes what a delegate may post, until when, and the layout to check it against. Registry only.
     function setPoster(bytes32 site, address delegate, uint8 rights, uint40 expiry, address layoutAt) external;
@@ -840,6 +877,18 @@ interface IDispatch {
         MeterReading calldata contrary,
         bytes calldata signature
     ) external;
+    /// @notice Compares what intervals were dispatched with, lane by lane, with what their meters told afterwards: base load
+    /// with the setpoint of its lane, which is what the plan took it for; PV with what was to be used of it, which is less
+    /// than the sun would have given where it was curtailed. Anyone may call it, for any stretch and any number of times:
+    /// nothing is stored, and each event says which posts it is about.
+    /// @dev Readings that are disputed do not count, nor those whose state was forgotten: 512 intervals later, or as soon as
+    /// the setpoints of that interval are there. Readings can be disputed after they were scored; scored again, they are
+    /// left out. An asset registered between setpoints and readings had no forecast and is left out.
+    /// @param previous History of the site before the first of `steps`; zero before its first post.
+    /// @param steps What was posted from there on, oldest first and without gaps.
+    /// @param later Steps posted since, oldest first, each as SetpointsPosted and ReadingsPosted define it.
+    function scoreForecasts(bytes32 site, bytes32 previous, HistoryStep[] calldata steps, bytes32[] calldata later)
+        external;
     /// @notice Reverts unless the digests are the evidence that was posted for a lane of an interval.
     /// @dev The proof is against the present history, so a step posted meanwhile outdates it: append that step to `later`.
     /// @param startDigest,stopDigest As in ReadingsPosted.

@@ -165,6 +165,83 @@ contract GasTest is BaseTest {
         assertEq(uint8(dispatch.stateOf(site, LATER)), uint8(IntervalState.Disputed), "state");
     }
 
+    /// @dev A day as a site of 58 assets posts it: base load, PV and battery at the grid connection, 55 EVSEs in a cabinet, of
+    /// which none is idle.
+    function test_gas_scoreDay58() public {
+        bytes32 site = _registerDay("day", 58);
+        (HistoryStep[] memory steps, bytes32[] memory later) = _postDay(site, 58);
+        vm.recordLogs();
+        dispatch.scoreForecasts(site, 0, steps, later);
+        uint256 gas = vm.lastCallGas().gasTotalUsed;
+        vm.snapshotValue(GROUP, "scoreDay58", gas);
+        assertLe(gas, 2_000_000, "of a day");
+        (,, ForecastScore memory score) = abi.decode(vm.getRecordedLogs()[0].data, (bytes32, bytes32, ForecastScore));
+        assertEq(score.scored, 96, "scored");
+    }
+
+    function _registerDay(string memory clearId, uint256 lanes) private returns (bytes32 site) {
+        site = keccak256(bytes(clearId));
+        vm.startPrank(owner);
+        registry.registerSite(clearId, "Europe/Berlin", 0, 0);
+        registry.registerGroups(site, _dayGroups());
+        Asset[] memory assets = new Asset[](lanes);
+        string[] memory clearIds = new string[](lanes);
+        for (uint256 i; i < lanes; ++i) {
+            clearIds[i] = string.concat(clearId, vm.toString(i));
+            AssetKind kind =
+                i == 0 ? AssetKind.BaseLoad : i == 1 ? AssetKind.Pv : i == 2 ? AssetKind.Battery : AssetKind.Evse;
+            assets[i] = _asset(clearIds[i], kind, i < 3 ? 0 : 1, i < 3 ? 90_000 : 11_040);
+        }
+        registry.registerAssets(site, assets, clearIds);
+        registry.setDelegate(site, oracle, RIGHT_DISPATCH | RIGHT_METER, type(uint40).max);
+        vm.stopPrank();
+    }
+
+    function _dayGroups() private pure returns (Group[] memory groups) {
+        groups = new Group[](2);
+        (groups[0], groups[1]) = (Group(0, 1_000_000, 100_000), Group(0, 700_000, 0));
+    }
+
+    function _postDay(bytes32 site, uint256 lanes)
+        private
+        returns (HistoryStep[] memory steps, bytes32[] memory later)
+    {
+        bytes memory setpoints = _busyDaySetpoints(lanes);
+        bytes memory readings = _busyDayReadings(lanes);
+        (steps, later) = (new HistoryStep[](194), new bytes32[](0));
+        uint256 count;
+        for (uint32 t = FIRST + 1; t <= FIRST + 97; ++t) {
+            vm.warp(uint256(t) * INTERVAL_S - 60);
+            vm.prank(oracle);
+            dispatch.postSetpoints(site, t, setpoints, keccak256(abi.encode(t)));
+            steps[count++] = HistoryStep(1, t, setpoints, keccak256(abi.encode(t)));
+            if (t == FIRST + 1) continue;
+            vm.warp(uint256(t) * INTERVAL_S);
+            vm.prank(oracle);
+            dispatch.postReadings(site, t - 1, readings, keccak256(abi.encode(t, t)));
+            steps[count++] = HistoryStep(2, t - 1, readings, keccak256(abi.encode(t, t)));
+        }
+        assembly ("memory-safe") {
+            mstore(steps, count)
+        }
+    }
+
+    function _busyDaySetpoints(uint256 lanes) private pure returns (bytes memory batch) {
+        int16[] memory values = new int16[](lanes);
+        for (uint256 i; i < lanes; ++i) {
+            values[i] = i == 1 || i == 2 ? -int16(4_000) : int16(int256(800 + i % 100));
+        }
+        return _setpoints(values);
+    }
+
+    function _busyDayReadings(uint256 lanes) private pure returns (bytes memory batch) {
+        int32[] memory values = new int32[](lanes);
+        for (uint256 i; i < lanes; ++i) {
+            values[i] = i == 1 || i == 2 ? -int32(9_900) : int32(int256(2_000 + i % 200));
+        }
+        return _readings(values);
+    }
+
     /// @dev Lane 0's two readings, as far apart as its energy.
     function _evidence(string memory clearId)
         private

@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {HistoryStep} from "../IProtocol.sol";
 
 /// @title The chained hash of everything ever posted for a site
 library History {
@@ -26,6 +27,16 @@ library History {
     function fold(bytes32 history, bytes32[] calldata steps) internal pure returns (bytes32) {
         for (uint256 i; i < steps.length; ++i) {
             history = next(history, steps[i]);
+        }
+        return history;
+    }
+
+    /// @notice History after all opened `steps` of a site, oldest first.
+    function open(bytes32 history, bytes32 site, HistoryStep[] calldata steps) internal pure returns (bytes32) {
+        for (uint256 i; i < steps.length; ++i) {
+            HistoryStep calldata opened = steps[i];
+            bytes32 lanesHash = keccak256(opened.lanes);
+            history = next(history, step(opened.kind, site, opened.interval, lanesHash, opened.evidence));
         }
         return history;
     }

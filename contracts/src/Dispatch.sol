@@ -245,12 +245,21 @@ contract Dispatch is IDispatch {
         (, address layoutAt) = registry.layoutFor(site, msg.sender);
         (uint256[] memory baseLoads, uint256[] memory pv) = Scores.lanesOf(Layout.load(layoutAt));
         Log storage log = _logs[site];
+        // By place in the ring, which no two intervals share while both are remembered: the number of the step with the
+        // interval's setpoints, counted from 1.
+        uint256[] memory planned = new uint256[](RING_DEPTH);
         for (uint256 i; i < steps.length; ++i) {
-            if (steps[i].kind != History.READINGS) continue;
-            (, IntervalState state) = _stateIn(log, steps[i].interval);
-            uint256 planned = Scores.setpointsOf(steps, i);
-            if (state != IntervalState.Metered || planned == i) continue;
-            Scores.add(score, steps[planned], steps[i], baseLoads, pv);
+            HistoryStep calldata step = steps[i];
+            uint32 interval = step.interval;
+            if (step.kind == History.SETPOINTS) {
+                planned[interval % RING_DEPTH] = i + 1;
+                continue;
+            }
+            (, IntervalState state) = _stateIn(log, interval);
+            uint256 number = planned[interval % RING_DEPTH];
+            if (number == 0 || state != IntervalState.Metered) continue;
+            HistoryStep calldata setpoints = steps[number - 1];
+            if (setpoints.interval == interval) Scores.add(score, setpoints, step, baseLoads, pv);
         }
     }
 

@@ -1,12 +1,14 @@
 //! What is due once nobody can dispute it any more: bonds of plans to their poster, a site's bills to its owner, operator and
-//! protocol, and tokens to the drivers whose flexibility was claimed. Anyone may ask for it but for claims, which are the
-//! operator's. Its transactions go through the outbox of a state folder, like all of a run's: asked again after a kill, it is
-//! the same ones that are sent.
+//! protocol, and tokens to the drivers whose flexibility was claimed; and, of days that are over, how good their forecasts
+//! were. Anyone may ask for it but for claims, which are the operator's. Its transactions go through the outbox of a state
+//! folder, like all of a run's: asked again after a kill, it is the same ones that are sent.
 
+use crate::abi::IDispatch::ForecastsScored;
 use crate::abi::ISettlement::{Claimed, FlexibilityRewarded};
-use crate::abi::{self, Bill, Plan, PlanMode, Terms};
+use crate::abi::{self, Bill, ForecastScore, Plan, PlanMode, Terms};
 use crate::audit::Auditor;
 use crate::chain::events::Which;
+use crate::chain::scores::Evidence;
 use crate::chain::{Call, Outcome, Prepared, Protocol};
 use crate::store::Store;
 use alloy::primitives::B256;
@@ -34,6 +36,17 @@ pub struct PaidOut {
     pub rewards: usize,
     /// How many tokens; less than was claimed where the pool cannot redeem more.
     pub minted: Micro,
+    /// How good the forecasts of its days were.
+    pub scored: Scored,
+}
+
+/// Forecasts that the chain has compared with readings.
+#[derive(Debug, Clone, Default)]
+pub struct Scored {
+    /// By stretch of intervals.
+    pub scores: Vec<ForecastScore>,
+    /// Intervals that nobody has scored in time: the chain has forgotten whether their readings stand.
+    pub lost: usize,
 }
 
 /// Releases the plans of a site that nobody has refuted in time, and claims the flexibility of sessions that had to wait for
@@ -85,7 +98,29 @@ pub async fn pay_out(protocol: &Protocol, store: &Store, site: B256) -> Result<P
         paid.rewards += 1;
         paid.minted += Micro(rewarded.minted.try_into()?);
     }
+    paid.scored = score(protocol, store, site).await?;
     Ok(paid)
+}
+
+/// Has the chain compare what a site's days were planned with and what was metered. A post of the site in between outdates the
+/// evidence and is an error; asked again, the evidence has it.
+pub async fn score(protocol: &Protocol, store: &Store, site: B256) -> Result<Scored> {
+    let due = protocol.scores_due(site).await?;
+    let key = |evidence: &Evidence| {
+        let (first, steps, later) = (evidence.previous, evidence.steps.len(), evidence.later.len());
+        format!("score/{}/{site}/{first}/{steps}/{later}", place(protocol))
+    };
+    let calls: Vec<_> = due
+        .stretches
+        .into_iter()
+        .map(|evidence| (key(&evidence), Call::ScoreForecasts { site, evidence: Box::new(evidence) }))
+        .collect();
+    let mut scored = Scored { lost: due.lost, ..Scored::default() };
+    for outcome in send(protocol, store, &calls).await? {
+        let told: ForecastsScored = outcome.told().context("scoring forecasts")?;
+        scored.scores.push(told.score);
+    }
+    Ok(scored)
 }
 
 /// Claims of a site's sessions whose bills are final and whose tokens were not minted yet, with what Settlement asks for.

@@ -24,9 +24,10 @@ mod plans;
 
 use super::day;
 use acts::Ground;
-use alloy::primitives::aliases::U72;
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::aliases::{U40, U72};
+use alloy::primitives::{Address, B256, Bytes, I256, U256};
 use anyhow::{Context, Result};
+use optimizer::units::UnixTime;
 use oracle::abi::*;
 use oracle::audit::Auditor;
 use oracle::audit::explain::explain;
@@ -34,6 +35,9 @@ use oracle::audit::facts::{At, Event, Fact, Question, Range, erc20};
 use oracle::audit::report::{Kind, Report};
 use oracle::chain::Protocol;
 use oracle::commands::verify;
+use oracle::payout::score;
+use oracle::signing;
+use oracle::store::Store;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
 
@@ -103,6 +107,18 @@ fn opened(range: &Range) -> ISettlement::SessionOpened {
     range.facts.iter().find_map(find).unwrap()
 }
 
+/// Of the first setpoints: the history with them, and their interval.
+fn planned(range: &Range) -> (B256, u32) {
+    let find = |f: &Fact| match &f.event {
+        Event::Dispatch(event) => match &**event {
+            IDispatch::IDispatchEvents::SetpointsPosted(e) => Some((e.history, e.interval)),
+            _ => None,
+        },
+        _ => None,
+    };
+    range.facts.iter().find_map(find).unwrap()
+}
+
 /// Replaces bytes in the input of the transaction of the first settlement or opening.
 fn tamper(range: &mut Range, of: B256, from: &[u8], to: &[u8]) -> B256 {
     let transaction = range.transactions.get_mut(&of).unwrap();
@@ -128,6 +144,10 @@ async fn a_day_is_clean_and_every_doctored_fact_is_named() -> Result<()> {
     let protocol = ground.protocol().await?;
     let folder = tempfile::tempdir()?;
     let call = |arguments: &[&str]| provolt(&protocol, ground.rpc(), folder.path(), arguments);
+    let end = ground.scenario.signals.first.plus(ground.scenario.signals.len()).start();
+    // The UTC day goes on for some hours after the scenario's.
+    protocol.chain.mine_at(UnixTime(end.0 + 6 * 3_600)).await?;
+    score(&protocol, &Store::open(folder.path())?, signing::id(&ground.scenario.sites[0].id)).await?;
 
     let output = call(&["verify", "--json"])?;
     let printed = String::from_utf8(output.stdout)?;
@@ -192,6 +212,51 @@ async fn a_day_is_clean_and_every_doctored_fact_is_named() -> Result<()> {
             "a PV inverter that draws",
             Kind::Reading,
             |r| edit!(r, Dispatch, D::ReadingsPosted(e) => e.lanes = vec![0x80; e.lanes.len()].into()),
+        ),
+        (
+            "an error of forecasts understated",
+            Kind::Reading,
+            |r| edit!(r, Dispatch, D::ForecastsScored(e) => e.score.baseLoadErrorW -= 1),
+        ),
+        (
+            "forecasts of the sun overstated",
+            Kind::Reading,
+            |r| edit!(r, Dispatch, D::ForecastsScored(e) if e.score.pvW > 0 => e.score.pvW += 10),
+        ),
+        ("forecasts scored of an interval that is not metered", Kind::Reading, |r| {
+            let (history, _) = planned(r);
+            edit!(r, Dispatch, D::ForecastsScored(e) => {
+                (e.previous, e.history) = (B256::ZERO, history);
+                (e.score.last, e.score.scored) = (e.score.first, 1);
+            })
+        }),
+        ("forecasts scored that are disputed", Kind::Reading, |r| {
+            let (site, interval) = (opened(r).site, planned(r).1);
+            let (asset, time, context) = (B256::ZERO, U40::ZERO, ReadingContext::Interval);
+            let none = MeterReading { asset, importWh: 0, exportWh: 0, time, counter: 0, context };
+            let dispute = IDispatch::ReadingDisputed {
+                site,
+                interval,
+                lane: 0,
+                disputer: Address::ZERO,
+                postedWh: I256::ZERO,
+                provenWh: I256::ZERO,
+                start: none.clone(),
+                stop: none.clone(),
+                contrary: none,
+            };
+            let scored = |f: &Fact| matches!(&f.event, Event::Dispatch(e) if matches!(**e, D::ForecastsScored(_)));
+            let place = r.facts.iter().position(scored).unwrap();
+            let of = r.facts[place].at;
+            let event = Event::Dispatch(Box::new(D::ReadingDisputed(dispute)));
+            let at = At { transaction: B256::repeat_byte(0xfa), ..of };
+            r.facts.insert(place, Fact { at, event });
+            of.transaction
+        }),
+        (
+            "forecasts scored by posts of nobody's",
+            Kind::History,
+            |r| edit!(r, Dispatch, D::ForecastsScored(e) => e.history[0] ^= 1),
         ),
         ("a request that nobody signed", Kind::Signature, |r| {
             let found = first(r, |e| matches!(e, S::SessionOpened(_)));

@@ -6,16 +6,19 @@ use optimizer::device::{Context as Why, Reading};
 use optimizer::report::{Proof, Report, SessionStage};
 use optimizer::scenario::Scenario;
 use optimizer::simulate::simulate;
+use optimizer::site::{AssetKind, Site};
 use optimizer::units::{Micro, UnixTime, WattHours, Watts};
-use oracle::abi::{Bill, CPO_REASON, SessionState};
+use oracle::abi::{Bill, CPO_REASON, ForecastScore, SessionState};
 use oracle::chain::anvil::{self, Anvil};
 use oracle::chain::events::Which;
+use oracle::chain::scores::MeanScore;
 use oracle::chain::{Chain, Deployment, Protocol};
+use oracle::commands::status;
 use oracle::keys::Keyring;
-use oracle::payout::pay_out;
-use oracle::signing;
+use oracle::payout::{Scored, pay_out};
 use oracle::store::Store;
 use oracle::summary::Summary;
+use oracle::{signing, table};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -283,8 +286,12 @@ async fn rewards_are_minted(ground: &Ground, report: &Report) -> Result<()> {
     let store = Store::open(&folder)?;
     let mut minted = Micro::ZERO;
     for site in &ground.scenario.sites {
-        minted += pay_out(&protocol, &store, signing::id(&site.id)).await?.minted;
-        assert_eq!(pay_out(&protocol, &store, signing::id(&site.id)).await?.rewards, 0, "nothing is minted twice");
+        let paid = pay_out(&protocol, &store, signing::id(&site.id)).await?;
+        minted += paid.minted;
+        scores_agree(&protocol, site, &paid.scored).await?;
+        let again = pay_out(&protocol, &store, signing::id(&site.id)).await?;
+        assert_eq!(again.rewards, 0, "nothing is minted twice");
+        assert_eq!(table::scored(&again.scored), None, "nothing is scored twice");
     }
     assert_eq!((minted, protocol.flexibility_supply().await?), (promised, promised));
     for driver in &ground.scenario.drivers {
@@ -292,6 +299,53 @@ async fn rewards_are_minted(ground: &Ground, report: &Report) -> Result<()> {
         assert_eq!(protocol.flexibility_balance(keys.person(&driver.id)?.address()).await?, own, "{}", driver.id);
     }
     audit_finds_nothing(ground).await
+}
+
+/// What the chain makes of forecasts is what a loop over everything posted makes of them, in the sum of its events.
+async fn scores_agree(protocol: &Protocol, site: &Site, scored: &Scored) -> Result<()> {
+    let id = signing::id(&site.id);
+    let mut readings = protocol.readings_posted(0, None).await?;
+    readings.retain(|r| r.event.site == id);
+    let mut expected = ForecastScore { scored: u32::try_from(readings.len())?, ..ForecastScore::default() };
+    let setpoints = protocol.setpoints_posted(0, None).await?;
+    for metered in &readings {
+        let planned = setpoints.iter().find(|s| (s.event.site, s.event.interval) == (id, metered.event.interval));
+        let lanes = planned.context("readings without setpoints")?.event.lanes.chunks_exact(2);
+        for ((asset, planned), metered) in site.assets.iter().zip(lanes).zip(metered.event.lanes.chunks_exact(4)) {
+            let planned_w = 10 * i64::from(i16::from_be_bytes(planned.try_into()?));
+            let metered_w = 4 * i64::from(i32::from_be_bytes(metered.try_into()?));
+            let (power_w, error_w) = (planned_w.unsigned_abs(), planned_w.abs_diff(metered_w));
+            match asset.kind {
+                AssetKind::BaseLoad => {
+                    expected.baseLoadW += power_w;
+                    expected.baseLoadErrorW += error_w;
+                }
+                AssetKind::Pv => {
+                    expected.pvW += power_w;
+                    expected.pvErrorW += error_w;
+                }
+                _ => {}
+            }
+        }
+    }
+    let sum = |of: fn(&ForecastScore) -> u64| scored.scores.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|s| s.scored.into()), u64::from(expected.scored));
+    assert_eq!(sum(|s| s.baseLoadW), expected.baseLoadW);
+    assert_eq!(sum(|s| s.baseLoadErrorW), expected.baseLoadErrorW);
+    assert_eq!(sum(|s| s.pvW), expected.pvW);
+    assert_eq!(sum(|s| s.pvErrorW), expected.pvErrorW);
+    assert!(expected.baseLoadW > 0 && expected.pvW > 0, "{expected:?}");
+    let days = scored.scores.iter().map(|s| (s.first / 96, s.last / 96));
+    assert!(days.clone().all(|(first, last)| first == last) && days.clone().is_sorted(), "{days:?}");
+    let events = protocol.forecasts_scored(id).await?.into_iter().map(|e| e.event.score);
+    assert_eq!(events.collect::<Vec<_>>(), scored.scores);
+
+    let told = table::scored(scored).context("nothing told")?;
+    assert!(told.contains("forecasts, scored on chain: base load off by ") && told.contains("96 intervals"), "{told}");
+    let status = status::gather(protocol).await?;
+    let newest = status.sites.iter().find(|s| s.site == site.id).and_then(|s| s.score.as_ref()).context("no score")?;
+    assert_eq!(Some(newest.mean), MeanScore::of(scored.scores.last()));
+    Ok(())
 }
 
 /// From what the chain tells anybody.

@@ -123,13 +123,17 @@ library Lanes {
         }
     }
 
-    /// @notice One setpoint, in lane units.
-    function setpoint(bytes calldata lanes, uint256 lane) internal pure returns (int256) {
-        return int16(uint16(bytes2(lanes[SETPOINT_BYTES * lane:])));
+    /// @notice One setpoint, in lane units. The caller knows that there is such a lane.
+    function setpoint(bytes calldata lanes, uint256 lane) internal pure returns (int256 value) {
+        assembly ("memory-safe") {
+            value := signextend(1, shr(240, calldataload(add(lanes.offset, mul(SETPOINT_BYTES, lane)))))
+        }
     }
 
-    /// @notice One reading, in Wh.
-    function reading(bytes calldata lanes, uint256 lane) internal pure returns (int256) {
-        return int32(uint32(bytes4(lanes[READING_BYTES * lane:])));
+    /// @notice One reading, in Wh. The caller knows that there is such a lane.
+    function reading(bytes calldata lanes, uint256 lane) internal pure returns (int256 value) {
+        assembly ("memory-safe") {
+            value := signextend(3, shr(224, calldataload(add(lanes.offset, mul(READING_BYTES, lane)))))
+        }
     }
 }

@@ -3,7 +3,6 @@ pragma solidity 0.8.36;
 
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 import {AssetKind, ForecastScore, HistoryStep} from "../IProtocol.sol";
-import {History} from "./History.sol";
 import {Lanes} from "./Lanes.sol";
 import {Layout} from "./Layout.sol";
 
@@ -19,11 +18,12 @@ library Scores {
     /// @dev A lane keeps its kind for ever, so that the layout of today tells the kinds of every batch.
     function lanesOf(bytes memory packed) internal pure returns (uint256[] memory baseLoads, uint256[] memory pv) {
         uint256 count = Layout.laneCount(packed);
+        uint256 kindsAt = Layout.kindsAt(packed);
         (baseLoads, pv) = (new uint256[](count), new uint256[](count));
         uint256 baseLoadCount;
         uint256 pvCount;
         for (uint256 lane; lane < count; ++lane) {
-            AssetKind kind = Layout.kindOf(packed, lane);
+            AssetKind kind = AssetKind(uint8(packed[kindsAt + Layout.LANE_BYTES * lane]));
             if (kind == AssetKind.BaseLoad) baseLoads[baseLoadCount++] = lane;
             if (kind == AssetKind.Pv) pv[pvCount++] = lane;
         }
@@ -33,20 +33,7 @@ library Scores {
         }
     }
 
-    /// @notice The step with an interval's setpoints among those before its readings; the place of the readings itself where
-    /// there is none.
-    function setpointsOf(HistoryStep[] calldata steps, uint256 readings) internal pure returns (uint256) {
-        uint32 interval = steps[readings].interval;
-        unchecked {
-            for (uint256 i = readings; i > 0; --i) {
-                HistoryStep calldata step = steps[i - 1];
-                if (step.interval == interval && step.kind == History.SETPOINTS) return i - 1;
-            }
-        }
-        return readings;
-    }
-
-    /// @notice Adds an interval.
+    /// @notice Adds an interval, by the steps with its setpoints and its readings.
     function add(
         ForecastScore memory score,
         HistoryStep calldata planned,

@@ -1,11 +1,16 @@
 //! What was posted for the intervals of a site: who posted it and when, whether it kept every rating and every group's limit,
-//! and the chained hash of it all, from the first post to what the contract keeps.
+//! and the chained hash of it all, from the first post to what the contract keeps; and what the contract makes of it when it
+//! is asked how good forecasts were ([`scores`]).
+
+mod scores;
 
 use super::calls::{Called, Calls};
 use super::facts::{At, Question, Setting};
 use super::registry::{RIGHT_DISPATCH, RIGHT_METER, Registry, SiteBook};
 use super::report::{Kind, SiteCount, Tally};
-use crate::abi::IDispatch::{self, IDispatchCalls, IDispatchEvents, ReadingDisputed, ReadingsPosted, SetpointsPosted};
+use crate::abi::IDispatch::{
+    self, ForecastsScored, IDispatchCalls, IDispatchEvents, ReadingDisputed, ReadingsPosted, SetpointsPosted,
+};
 use crate::abi::{AssetKind, IntervalState, MeterReading, ReadingProof};
 use crate::{merkle, signing};
 use alloy::primitives::{B256, Bytes, Signature, U256, keccak256};
@@ -26,6 +31,7 @@ const UNIT_W: i64 = 10;
 struct Log {
     history: B256,
     intervals: BTreeMap<u32, Stage>,
+    posts: scores::Posts,
 }
 
 /// Where an interval stands, and what is needed to judge a dispute of it.
@@ -102,6 +108,7 @@ impl Dispatched {
             IDispatchEvents::SetpointsPosted(e) => self.setpoints(tally, registry, at, e),
             IDispatchEvents::ReadingsPosted(e) => self.readings(tally, registry, at, e),
             IDispatchEvents::ReadingDisputed(e) => self.disputed(tally, registry, at, e, calls),
+            IDispatchEvents::ForecastsScored(e) => self.scored(tally, registry, at, e),
         }
     }
 
@@ -266,6 +273,12 @@ impl Dispatched {
         tally.equal(Kind::Reading, at, what, posted.lanes_hash, keccak256(&proof.lanes));
     }
 
+    fn scored(&mut self, tally: &mut Tally, registry: &Registry, at: At, e: &ForecastsScored) {
+        let log = self.logs.entry(e.site).or_default();
+        let stands = |interval| log.intervals.get(&interval).is_some_and(|s| s.state == IntervalState::Metered);
+        log.posts.scored(tally, registry, at, e, stands);
+    }
+
     fn enter(&mut self, tally: &mut Tally, at: At, site: B256, interval: u32, from: IntervalState, stage: Stage) {
         let log = self.logs.entry(site).or_default();
         let state = log.intervals.get(&interval).map_or(IntervalState::Open, |s| s.state);
@@ -282,7 +295,7 @@ impl Dispatched {
         tally: &mut Tally,
         at: At,
         site: B256,
-        (kind, interval, lanes, evidence): (u64, u32, &[u8], B256),
+        (kind, interval, lanes, evidence): (u64, u32, &Bytes, B256),
         told: B256,
     ) {
         let log = self.logs.entry(site).or_default();
@@ -292,6 +305,7 @@ impl Dispatched {
         let what = format_args!("history of {site} after interval {interval}");
         tally.equal(Kind::History, at, what, next, told);
         // What was told is what the next step builds on: one break is one finding.
+        log.posts.push(kind, interval, lanes, (log.history, told));
         log.history = told;
     }
 

@@ -133,7 +133,7 @@ impl Auditor {
                         self.plans.setpoints(tally, &self.setting, count, at, e);
                     }
                     D::ReadingsPosted(e) => self.plans.metered(tally, &self.registry, e),
-                    D::ReadingDisputed(_) => {}
+                    D::ReadingDisputed(_) | D::ForecastsScored(_) => {}
                 }
             }
             Event::Plans(event) => self.plan(at, event, calls),

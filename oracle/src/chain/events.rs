@@ -212,7 +212,7 @@ impl Protocol {
         self.logs(Filter::new().address(self.deployment.settlement), self.deployment.block, None).await
     }
 
-    async fn logs<E: SolEvent>(&self, filter: Filter, from: u64, to: Option<u64>) -> Result<Vec<Logged<E>>> {
+    pub(super) async fn logs<E: SolEvent>(&self, filter: Filter, from: u64, to: Option<u64>) -> Result<Vec<Logged<E>>> {
         let filter = filter.event_signature(E::SIGNATURE_HASH);
         let newest = self.chain.confirmed_block().await?;
         let to = to.map_or(newest, |to| to.min(newest));

@@ -13,6 +13,7 @@ mod facts;
 pub mod plans;
 pub mod register;
 pub mod revert;
+pub mod scores;
 pub mod transact;
 pub mod verify;
 pub mod views;

@@ -2,6 +2,7 @@
 //! times), mined, and its outcome, which is either what happened or why it was refused.
 
 use super::revert::RevertReason;
+use super::scores::Evidence;
 use super::views::Protocol;
 use super::{BASE_FEE_HEADROOM, Chain, Head};
 use crate::abi::{
@@ -88,6 +89,13 @@ pub enum Call {
         /// Merkle root over the signed readings.
         root: B256,
     },
+    /// What intervals were dispatched with, compared with their readings.
+    ScoreForecasts {
+        /// On-chain id of the site.
+        site: B256,
+        /// What was posted.
+        evidence: Box<Evidence>,
+    },
     /// A driver's signed request.
     OpenSession {
         /// What the driver signed.
@@ -146,6 +154,7 @@ impl Call {
             Self::PostSetpoints { .. } | Self::PostUncertified { .. } => "setpoints",
             Self::PostPlan { .. } => "plan",
             Self::PostReadings { .. } => "readings",
+            Self::ScoreForecasts { .. } => "score",
             Self::OpenSession { .. } => "open",
             Self::Settle { .. } => "settle",
             Self::ClaimFlexibility { .. } => "flexibility",
@@ -164,6 +173,7 @@ impl Call {
                 let bytes: u64 = parts.map(|part| part.len() as u64).iter().sum();
                 GAS_MOST.min(GAS_POST + GAS_CERTIFICATE_BYTE * bytes)
             }
+            Self::ScoreForecasts { evidence, .. } => evidence.gas(),
             _ => GAS_SESSION,
         }
     }
@@ -189,6 +199,10 @@ impl Call {
             Self::MintReward { terms, bill } => ISettlement::mintRewardCall { terms: *terms, bill: *bill }.abi_encode(),
             Self::PostReadings { site, interval, lanes, root } => {
                 IDispatch::postReadingsCall { site, interval, lanes: lanes.into(), root }.abi_encode()
+            }
+            Self::ScoreForecasts { site, evidence } => {
+                let Evidence { previous, steps, later } = *evidence;
+                IDispatch::scoreForecastsCall { site, previous, steps, later }.abi_encode()
             }
             Self::OpenSession { request, tariff, signature } => {
                 ISettlement::openSessionCall { request, tariff, signature }.abi_encode()
@@ -272,7 +286,9 @@ impl Protocol {
 
     fn target(&self, call: &Call) -> Address {
         match call {
-            Call::PostSetpoints { .. } | Call::PostReadings { .. } => self.deployment.dispatch,
+            Call::PostSetpoints { .. } | Call::PostReadings { .. } | Call::ScoreForecasts { .. } => {
+                self.deployment.dispatch
+            }
             Call::PostPlan { .. } | Call::PostUncertified { .. } | Call::Release { .. } => self.deployment.plans,
             _ => self.deployment.settlement,
         }

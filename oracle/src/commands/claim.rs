@@ -5,6 +5,7 @@ use super::{ChainArgs, credits};
 use crate::payout::pay_out;
 use crate::signing;
 use crate::store::Store;
+use crate::table::scored;
 use anyhow::{Context, Result, ensure};
 use optimizer::units::Micro;
 use std::io::Write;
@@ -55,6 +56,9 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
     }
     if paid.rewards > 0 {
         writeln!(out, "{}: {} tokens to the drivers of {} sessions", args.site, credits(paid.minted), paid.rewards)?;
+    }
+    if let Some(scored) = scored(&paid.scored) {
+        writeln!(out, "{scored}")?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{ChainArgs, credits, rfc3339};
 use crate::abi::{AssetKind, IPlans, PlanMode};
 use crate::chain::events::Which;
+use crate::chain::scores::MeanScore;
 use crate::chain::{Logged, Protocol};
 use alloy::primitives::{Address, B256, I256};
 use anyhow::{Context, Result};
@@ -80,6 +81,8 @@ pub struct SiteStatus {
     pub metered_last: Option<String>,
     /// Intervals that have readings.
     pub metered: usize,
+    /// How good the forecasts were of the newest intervals that the chain has scored.
+    pub score: Option<ScoreStatus>,
     /// Intervals that were dispatched through `Plans` without a certificate.
     pub uncertified: u64,
     /// Plans that the chain holds a certificate of, by interval; of these the newest day's.
@@ -110,6 +113,18 @@ pub struct PlanStatus {
     pub verifier: Address,
     /// Its code hash.
     pub algorithm: B256,
+}
+
+/// Forecasts against readings, by the chain itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScoreStatus {
+    /// Start of the first interval scored.
+    pub first: String,
+    /// Start of the last one.
+    pub last: String,
+    /// Means.
+    #[serde(flatten)]
+    pub mean: MeanScore,
 }
 
 /// One account's money.
@@ -166,6 +181,7 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
             dispatched: dispatched().count(),
             metered_last: read().max().map(|i| rfc3339(Interval(i).start())),
             metered: read().count(),
+            score: newest_score(protocol, id).await?,
             uncertified: protocol.uncertified(id).await?,
             plans: plans(protocol, id, &planned).await?,
         });
@@ -200,6 +216,14 @@ pub async fn gather(protocol: &Protocol) -> Result<Status> {
         accounted_micro: protocol.accounted().await?,
         flexibility_supply_micro: protocol.flexibility_supply().await?,
     })
+}
+
+async fn newest_score(protocol: &Protocol, site: B256) -> Result<Option<ScoreStatus>> {
+    let scores = protocol.forecasts_scored(site).await?.into_iter().map(|scored| scored.event.score);
+    let start = |interval| rfc3339(Interval(interval).start());
+    Ok(scores.max_by_key(|score| score.last).and_then(|score| {
+        Some(ScoreStatus { first: start(score.first), last: start(score.last), mean: MeanScore::of([&score])? })
+    }))
 }
 
 async fn plans(protocol: &Protocol, site: B256, posted: &[Logged<IPlans::PlanPosted>]) -> Result<Vec<PlanStatus>> {
@@ -247,6 +271,9 @@ fn print(status: &Status, out: &mut impl Write) -> Result<()> {
         let last = s.dispatched_last.clone().unwrap_or_else(never);
         writeln!(out, "  setpoints: {} intervals, last {last}{by}", s.dispatched)?;
         writeln!(out, "  readings: {} intervals, last {}", s.metered, s.metered_last.clone().unwrap_or_else(never))?;
+        if let Some(ScoreStatus { first, last, mean }) = &s.score {
+            writeln!(out, "  forecasts of {first} to {last}: {mean}")?;
+        }
         let largest = s.plans.iter().map(|plan| plan.gap_micro).max();
         let gap = largest.map(|gap| format!(", largest gap {}", credits(gap)));
         let with = s.dispatched as u64 - s.uncertified.min(s.dispatched as u64);

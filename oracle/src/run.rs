@@ -290,6 +290,8 @@ async fn day(args: &RunOptions, keyring: &Keyring, stage: &mut Stage, store: Sto
         let paid;
         (paid, report) = engine.pay_out().await.context("paying out")?;
         say(&table::paid_out(&paid));
+        let scored = scenario.sites.iter().zip(&paid).flat_map(|(site, paid)| table::scored(&site.id, &paid.scored));
+        scored.for_each(|line| say(&line));
     }
     compare_uncontrolled(&scenario, &mut report);
     let totals = totals(&protocol).await?;

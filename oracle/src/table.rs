@@ -124,25 +124,19 @@ pub fn paid_out(paid: &[PaidOut]) -> String {
     let claimed = |p: &PaidOut| p.claimed.as_ref().and_then(|c| c.amount.try_into().ok()).map_or(Micro::ZERO, Micro);
     format!(
         "four days later, nobody having disputed anything: {} credits of bills paid out, {} flexibility tokens minted for \
-         {} sessions{}",
+         {} sessions",
         credits(paid.iter().map(claimed).sum()),
         credits(paid.iter().map(|p| p.minted).sum()),
         paid.iter().map(|p| p.rewards).sum::<usize>(),
-        paid.iter().filter_map(|p| scored(&p.scored)).map(|line| format!("\n{line}")).collect::<String>(),
     )
 }
 
 /// How far off a site's forecasts were, as the chain says; nothing where none were due.
-pub fn scored(scored: &Scored) -> Option<String> {
-    let mean = MeanScore::of(&scored.scores).map(|mean| format!("forecasts, scored on chain: {mean}"));
-    let lost = (scored.lost > 0).then(|| {
-        format!(
-            "{} intervals cannot be scored any more: the chain has forgotten whether their readings stand",
-            scored.lost
-        )
-    });
-    let lines: Vec<String> = mean.into_iter().chain(lost).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+pub fn scored(site: &str, scored: &Scored) -> Vec<String> {
+    let mean = MeanScore::of(&scored.scores).map(|mean| format!("{site}: forecasts, scored on chain: {mean}"));
+    let lost = scored.lost;
+    let forgotten = "cannot be scored any more: the chain has forgotten whether their readings stand";
+    mean.into_iter().chain((lost > 0).then(|| format!("{site}: {lost} intervals {forgotten}"))).collect()
 }
 
 /// What the chain says: credits issued and accounted for, flexibility tokens minted.

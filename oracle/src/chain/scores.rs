@@ -17,7 +17,7 @@ use std::fmt;
 const OPENED_MOST: usize = 576;
 const LATER_MOST: usize = 1024;
 /// Intervals whose state Dispatch remembers.
-const REMEMBERED: u32 = 512;
+const REMEMBERED: usize = 512;
 /// Readings come at most so many intervals after their own.
 const METERED_WITHIN: u32 = 96;
 /// Intervals of a UTC day, which begins with one.
@@ -172,7 +172,8 @@ impl Posts {
 
     /// Setpoints take the place of an interval's state in Dispatch's ring.
     fn forgotten(&self, interval: u32) -> bool {
-        self.planned.range(interval + 1..).any(|(later, _)| (later - interval) % REMEMBERED == 0)
+        let newest = self.planned.last_key_value().map_or(interval, |(newest, _)| *newest);
+        (interval..=newest).step_by(REMEMBERED).skip(1).any(|later| self.planned.contains_key(&later))
     }
 
     /// Nothing of the day is missing that may still come.
@@ -335,8 +336,9 @@ mod tests {
 
     #[test]
     fn what_dispatch_has_forgotten_is_lost() {
-        let posts = site(REMEMBERED + 10, 3, |_| true);
-        let due = posts.due(&NEVER, &NEVER, end_of(FIRST + REMEMBERED + 10));
+        let intervals = u32::try_from(REMEMBERED + 10).unwrap();
+        let posts = site(intervals, 3, |_| true);
+        let due = posts.due(&NEVER, &NEVER, end_of(FIRST + intervals));
         assert_eq!((due.stretches.len(), due.lost), (5, 10));
         assert_eq!(scored(&posts, &due.stretches[0]), (FIRST + 10..FIRST + DAY).collect());
         assert!(due.stretches.iter().all(|stretch| stretch.later.len() <= LATER_MOST));

@@ -57,8 +57,8 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
     if paid.rewards > 0 {
         writeln!(out, "{}: {} tokens to the drivers of {} sessions", args.site, credits(paid.minted), paid.rewards)?;
     }
-    if let Some(scored) = scored(&paid.scored) {
-        writeln!(out, "{scored}")?;
+    for line in scored(&args.site, &paid.scored) {
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }

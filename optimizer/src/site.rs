@@ -100,6 +100,18 @@ pub struct Battery {
     pub discharge_percent: i64,
 }
 
+/// What the books of a battery count in, to a Wh: percentages of whole Wh are whole there.
+pub const CONTENT_PER_WH: i64 = 100;
+
+impl Battery {
+    /// What a battery that held `content` holds after `energy` was drawn, or fed where it is negative; both contents in
+    /// hundredths of a Wh. What finds no room was not stored, and what was not there was not fed.
+    pub fn content_after(&self, content: i64, energy: WattHours) -> i64 {
+        let percent = if energy > WattHours::ZERO { self.charge_percent } else { self.discharge_percent };
+        (content + percent * energy.0).clamp(0, CONTENT_PER_WH * self.capacity_wh.0)
+    }
+}
+
 impl Site {
     /// Groups below `group`, itself included: one run, because groups are in preorder.
     pub fn groups_below(&self, group: usize) -> std::ops::Range<usize> {

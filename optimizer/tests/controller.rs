@@ -317,3 +317,38 @@ fn a_plan_is_posted_as_certified_where_its_gap_is_tolerated() {
         }
     }
 }
+
+/// Energy that a full battery finds no room for is lost, and missed later; what a meter catches up with counts in no plan
+/// beyond what the rating lets through in one interval.
+#[test]
+fn the_books_of_a_battery_end_at_its_capacity() {
+    let scenario = quickstart();
+    let (first, battery) = (scenario.signals.first, "QS-BATTERY".to_owned());
+    let mut controller = Controller::new(scenario);
+    let mut content = |k: usize, second: i64, import_wh: i64, export_wh: i64| {
+        let time = UnixTime(first.plus(k).start().0 + second);
+        let reading = Reading {
+            asset: battery.clone(),
+            import_wh: WattHours(import_wh),
+            export_wh: WattHours(export_wh),
+            time,
+            counter: 1 + time.0 as u64,
+            context: Context::Interval,
+        };
+        controller.handle(Event::Metered(reading));
+        if second == 900 {
+            controller.handle(Event::Ended { interval: first.plus(k) });
+        }
+        let problem = asked_to_solve(controller.handle(Event::Cut { interval: first.plus(k + 2) }));
+        problem.storages[0].content_wh
+    };
+    // 16 of 40 kWh, and 95 % of 30.
+    assert_eq!(content(0, 900, 30_000, 0), WattHours(40_000));
+    assert_eq!(content(1, 900, 30_000, 10_001), WattHours(29_498), "105 % of 10.001 kWh less");
+    // At 20 kW.
+    assert_eq!(content(2, 300, 31_000, 10_001), WattHours(30_448));
+    assert_eq!(content(2, 600, 40_000, 10_001), WattHours(34_248));
+    assert_eq!(content(2, 900, 40_000, 10_001), WattHours(38_998));
+    assert_eq!(content(3, 900, 40_000, 60_001), WattHours(0));
+    assert_eq!(content(4, 900, 41_001, 60_001), WattHours(950), "rounded down");
+}

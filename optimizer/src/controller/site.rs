@@ -12,7 +12,7 @@ use crate::report::{PlanNote, Proof, violations};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::signals::Signals;
-use crate::site::{AssetKind, Battery, Site};
+use crate::site::{Asset, AssetKind, Battery, CONTENT_PER_WH, Site};
 use crate::units::{HORIZON, INTERVAL_S, Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
@@ -42,9 +42,19 @@ struct Register {
     boundary_wh: WattHours,
     boundary: Option<Reading>,
     newest: Option<Reading>,
+    /// What a battery held at the last boundary, in hundredths of a Wh.
+    stored: i64,
 }
 
 impl Register {
+    fn new(asset: &Asset, start: UnixTime) -> Self {
+        let stored = match &asset.kind {
+            AssetKind::Battery(battery) => CONTENT_PER_WH * battery.start_wh.0,
+            _ => 0,
+        };
+        Self { time: start, stored, ..Self::default() }
+    }
+
     fn net_wh(&self) -> WattHours {
         self.import_wh - self.export_wh
     }
@@ -108,7 +118,7 @@ impl SiteState {
             shortfall_penalty: MicroPerKwh(2 * signals.dearest().0 + PENALTY_ABOVE_PRICES),
             habits: past.map(|past| Habits::learn(zone, past)),
             lane_of: site.assets.iter().enumerate().map(|(lane, a)| (a.id.clone(), lane)).collect(),
-            registers: site.assets.iter().map(|_| Register { time: start, ..Register::default() }).collect(),
+            registers: site.assets.iter().map(|asset| Register::new(asset, start)).collect(),
             site: site.clone(),
             pending: None,
             plan: None,
@@ -317,7 +327,7 @@ impl SiteState {
         let feed_in_price = prices(&signals.feed_in_price);
         let mean = import_price.iter().map(|p| p.0).sum::<i64>() / i64::try_from(horizon).unwrap_or(1);
         let forecasts = |wanted: &AssetKind| {
-            let of_kind = |(lane, asset): (usize, &crate::site::Asset)| {
+            let of_kind = |(lane, asset): (usize, &Asset)| {
                 let series = signals.power_w.get(&asset.id)?;
                 let power_w = indices.iter().map(|&i| series[i]).collect();
                 (&asset.kind == wanted).then_some(Forecast { lane, group: asset.group, power_w })
@@ -342,7 +352,7 @@ impl SiteState {
         }
     }
 
-    fn batteries(&self) -> impl Iterator<Item = (usize, &crate::site::Asset, &Battery)> {
+    fn batteries(&self) -> impl Iterator<Item = (usize, &Asset, &Battery)> {
         self.site.assets.iter().enumerate().filter_map(|(lane, asset)| match &asset.kind {
             AssetKind::Battery(battery) => Some((lane, asset, battery)),
             _ => None,
@@ -350,12 +360,12 @@ impl SiteState {
     }
 
     fn storages(&self, first: Interval, end_value: MicroPerKwh) -> Vec<Storage> {
-        let storage = |(lane, asset, battery): (usize, &crate::site::Asset, &Battery)| Storage {
+        let storage = |(lane, asset, battery): (usize, &Asset, &Battery)| Storage {
             lane,
             group: asset.group,
             max_w: asset.rated_w,
             capacity_wh: battery.capacity_wh,
-            content_wh: self.content_wh(lane, battery, self.projected_wh(lane, self.ordered(lane).1, first.start())),
+            content_wh: self.content_wh(lane, battery, self.coming_wh(lane, asset.rated_w, first)),
             charge_percent: battery.charge_percent,
             discharge_percent: battery.discharge_percent,
             end_value,
@@ -365,22 +375,30 @@ impl SiteState {
         self.batteries().map(storage).collect()
     }
 
-    /// Content from the meter's registers and the battery's losses, rounded down, plus what is still `coming`.
-    fn content_wh(&self, lane: usize, battery: &Battery, coming: WattHours) -> WattHours {
+    /// What flows of a battery from the last boundary until `first` begins: what its meter says already, and the rest of the
+    /// running interval as ordered. No more than its rating lets through in one interval, whatever a meter that was silent
+    /// catches up with: a plan's content can be held against readings that were posted before and after it.
+    fn coming_wh(&self, lane: usize, rated: Watts, first: Interval) -> WattHours {
         let register = &self.registers[lane];
-        let import = register.import_wh + coming.max(WattHours::ZERO);
-        let export = register.export_wh - coming.min(WattHours::ZERO);
-        let taken = (export.0 * battery.discharge_percent).div_euclid(100) + 1;
-        let stored = battery.start_wh.0 + import.0 * battery.charge_percent / 100;
-        let content = if export == WattHours::ZERO { stored } else { stored - taken };
-        WattHours(content.clamp(0, battery.capacity_wh.0))
+        let metered = register.net_wh() - register.boundary_wh;
+        let coming = metered + self.projected_wh(lane, self.ordered(lane).1, first.start());
+        let most = rated.0 * INTERVAL_S / 3600;
+        WattHours(coming.0.clamp(-most, most))
+    }
+
+    /// Content as at the last boundary with what is `coming`, rounded down.
+    fn content_wh(&self, lane: usize, battery: &Battery, coming: WattHours) -> WattHours {
+        WattHours(battery.content_after(self.registers[lane].stored, coming).div_euclid(CONTENT_PER_WH))
     }
 
     /// Closes an interval: its energy by lane, and the two readings that say so.
     pub(super) fn close(&mut self, interval: Interval, signals: &Signals) -> (Vec<WattHours>, Vec<Evidence>) {
         let energy_wh: Vec<_> = self.registers.iter().map(|r| r.net_wh() - r.boundary_wh).collect();
         let readings = self.registers.iter().map(|r| r.evidence(interval)).collect();
-        for register in &mut self.registers {
+        for (register, (asset, energy)) in self.registers.iter_mut().zip(self.site.assets.iter().zip(&energy_wh)) {
+            if let AssetKind::Battery(battery) = &asset.kind {
+                register.stored = battery.content_after(register.stored, *energy);
+            }
             register.boundary_wh = register.net_wh();
             register.boundary.clone_from(&register.newest);
         }

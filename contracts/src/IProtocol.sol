@@ -1463,8 +1463,9 @@ enum PlanMode {
 /// @param epsilon Least by which a better schedule must be cheaper to take of the bond, base units (Improved only).
 /// @param bond What the poster stakes on each plan, base units.
 /// @param settlement Whose sessions the needs of plans are; zero where the owner names none, and then nobody can refute them.
-/// @param terms keccak256 of penalty, surcharge, price of the peak and all rows, as they are in the inputs: bytes 12 to 19, 24
-/// to 27, and the rows'. Zero where the owner binds nothing.
+/// @param terms keccak256 of penalty, surcharge, price of the peak, all rows and what does not change of all batteries, as they
+/// are in the inputs: bytes 12 to 19, 24 to 27, the rows', and of each battery bytes 5 to 12 (percentages, capacity), 17 to 20
+/// (floor) and 25 to 28 (wear). Zero where the owner binds nothing.
 struct PlanRules {
     IScheduleVerifier verifier;
     PlanMode mode;
@@ -1534,7 +1535,9 @@ enum Refutation {
     Root, // it is not that of the certificate's needs
     Need, // its window ends at another time than the session's, or it is more than was asked for
     Energy, // it is not what the meter leaves of what was asked for
-    Prices // they are not those that were announced
+    Prices, // they are not those that were announced
+    Content, // a battery's is not what an earlier plan and readings since leave it
+    Peak // it is below what was metered in the month
 }
 
 /// @notice What a session's meter had counted, on chain before a plan was.
@@ -1554,12 +1557,48 @@ struct EnergyProof {
     ReadingProof proof;
 }
 
+/// @notice Everything that was posted for a site since some moment, a plan among it.
+/// @param previous History of the site before the first of `steps`; zero if that is the first of all.
+/// @param steps As SetpointsPosted and ReadingsPosted define them, oldest first, up to the newest.
+/// @param planStep Which of them is the plan's, counted from zero.
+struct HistoryProof {
+    bytes32 previous;
+    bytes32[] steps;
+    uint16 planStep;
+}
+
+/// @notice Readings as they were posted.
+/// @param lanes,root As in ReadingsPosted.
+/// @param step Which step of the HistoryProof they are, counted from zero.
+struct PostedReadings {
+    uint32 interval;
+    bytes lanes;
+    bytes32 root;
+    uint16 step;
+}
+
+/// @notice What a battery held by an earlier plan, and what has flowed since, on chain before the plan in question.
+/// @param earlier A plan of the same site and poster that stands.
+/// @param inputs Its inputs.
+/// @param earlierStep Which step of `history` it is, counted from zero.
+/// @param readings Of every interval from the one in which `earlier` was posted to the last one that was over when the plan in
+/// question was posted, in their order.
+struct ContentProof {
+    Plan earlier;
+    bytes inputs;
+    uint16 earlierStep;
+    PostedReadings[] readings;
+    HistoryProof history;
+}
+
 /// @notice Plans of sites: certified when they are posted, or when nobody has challenged them in time; each open to refutation
 /// until a day after its interval began; and which intervals were dispatched by certified ones.
 /// @dev A site whose owner gives RIGHT_DISPATCH to this contract alone, and RIGHT_PLAN to its oracle, can be dispatched in no
 /// other way. The inputs' tree, limits, ratings and assets are held against the registry, penalties and rows against the site's
-/// rules; needs and prices are refuted by sessions, signed readings and announcements that were on chain before the plan.
-/// Warning: a need that is left out, forecasts, states of charge and the peak so far are what the poster says.
+/// rules; needs, prices, contents of batteries and the peak so far are refuted by sessions, readings, earlier plans and
+/// announcements that were on chain before the plan.
+/// Warning: a need that is left out, forecasts, what stored energy is worth and a peak so far that is too high are what the
+/// poster says.
 interface IPlans is ICertificates {
     /// @notice What a site asks of its plans from an interval on.
     event RulesSet(bytes32 indexed site, uint32 indexed from, PlanRules rules);
@@ -1572,7 +1611,7 @@ interface IPlans is ICertificates {
     );
     /// @notice Something of a plan is wrong. It is not certified any more; half of its bond is the challenger's, the rest the
     /// protocol's.
-    /// @param index Of the need, or for prices the interval of the horizon; else zero.
+    /// @param index Of the need or battery, or for prices the interval of the horizon; else zero.
     event PlanRefuted(
         bytes32 indexed site,
         uint32 indexed interval,
@@ -1620,6 +1659,16 @@ interface IPlans is ICertificates {
     error ReadingNotBefore(bytes32 site, uint32 interval);
     error WrongMeter(address signer, bytes32 meter);
     error NoBegin(bytes32 session);
+    error NoSuchBattery(uint256 index, uint256 batteries);
+    error OtherBattery(bytes32 site, uint32 interval, uint256 index);
+    error PlanNotEarlier(bytes32 site, uint32 interval, uint32 earlier);
+    error PlanFell(bytes32 site, uint32 interval);
+    error WrongReadingCount(uint256 count, uint256 expected, uint256 most);
+    error ReadingsDisputed(bytes32 site, uint32 interval);
+    error ContentHolds(bytes32 site, uint32 interval, uint256 index, uint256 least, uint256 most);
+    error PeakNotPriced(bytes32 site, uint32 interval);
+    error OtherMonth(bytes32 site, uint32 interval, uint32 read);
+    error PeakHolds(bytes32 site, uint32 interval, int256 meteredW, uint256 mostW);
     error NotAnnouncer(bytes32 site, address account);
     error DayOutOfRange(uint32 day, uint256 first, uint256 last);
     error AlreadyAnnounced(bytes32 site, uint32 day);
@@ -1682,6 +1731,23 @@ interface IPlans is ICertificates {
     /// INTERVAL_S before the plan was posted. Otherwise as `refuteRoot`.
     /// @param prices Those announced.
     function refutePrices(Plan calldata plan, bytes calldata inputs, uint32 day, bytes calldata prices) external;
+    /// @notice Shows that a battery cannot hold what the plan takes it to hold: by what an earlier plan of the same poster took,
+    /// and readings since that were on chain before the plan. Otherwise as `refuteRoot`.
+    /// @dev Content rises by the charge % of what a reading says was drawn and falls by the discharge % of what was fed, within
+    /// zero and capacity; a tenth of the energy more or less is tolerated. What flowed between a plan's posting and its interval
+    /// was not known to it: up to the rating and a tenth in either direction. At most 96 readings, none of them disputed.
+    /// @param index Of the battery, in the inputs of both plans: the same lane, percentages and capacity.
+    function refuteContent(Plan calldata plan, bytes calldata inputs, uint256 index, ContentProof calldata evidence)
+        external;
+    /// @notice Shows that the peak so far, where it has a price, is below what the site imported in an interval whose readings
+    /// were on chain before the plan, of two intervals before it or earlier and in the same calendar month, which neither is
+    /// within a day of leaving (UTC). 4 W for each lane and 10 W are left for rounding. Otherwise as `refuteRoot`.
+    function refutePeak(
+        Plan calldata plan,
+        bytes calldata inputs,
+        PostedReadings calldata readings,
+        HistoryProof calldata history
+    ) external;
     /// @notice Fixes a site's prices of a day, once, before it begins and at most four days ahead. Owner, or RIGHT_DISPATCH.
     /// @param day UTC day, counted from 1970: intervals [96 * day, 96 * day + 96).
     /// @param pricesHash keccak256 of 96 import and 96 feed-in prices, each an int32 in micro per kWh, big endian without gaps.

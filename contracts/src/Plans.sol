@@ -6,7 +6,9 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {
     Certificate,
+    ContentProof,
     EnergyProof,
+    HistoryProof,
     IAssetRegistry,
     ICertificates,
     IDispatch,
@@ -16,6 +18,7 @@ import {
     Plan,
     PlanMode,
     PlanRules,
+    PostedReadings,
     Refutation,
     RIGHT_DISPATCH,
     RIGHT_PLAN,
@@ -191,8 +194,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
 
     /// @inheritdoc IPlans
     function refuteNeed(Plan calldata plan, bytes calldata inputs, uint256 index, Terms calldata terms) external {
-        _requireOpen(plan);
-        _requireInputs(plan, inputs);
+        _requireOpenWith(plan, inputs);
         Refutations.requireWrongNeed(plan, inputs, index, terms, registry);
 
         _refute(plan, Refutation.Need, index);
@@ -206,8 +208,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         Terms calldata terms,
         EnergyProof calldata evidence
     ) external {
-        _requireOpen(plan);
-        _requireInputs(plan, inputs);
+        _requireOpenWith(plan, inputs);
         Refutations.requireWrongEnergy(plan, inputs, index, terms, evidence, registry);
 
         _refute(plan, Refutation.Energy, index);
@@ -215,14 +216,33 @@ contract Plans is IPlans, ReentrancyGuardTransient {
 
     /// @inheritdoc IPlans
     function refutePrices(Plan calldata plan, bytes calldata inputs, uint32 day, bytes calldata prices) external {
-        _requireOpen(plan);
-        _requireInputs(plan, inputs);
-        (bytes32 pricesHash, uint40 announcedAt) = pricesAt(plan.site, day);
-        bytes32 presented = keccak256(prices);
-        require(pricesHash == presented, WrongPrices(plan.site, day, presented));
-        uint256 index = Refutations.requireWrongPrices(plan, inputs, day, prices, announcedAt);
+        _requireOpenWith(plan, inputs);
+        uint256 index = Refutations.requireWrongPrices(plan, inputs, day, prices);
 
         _refute(plan, Refutation.Prices, index);
+    }
+
+    /// @inheritdoc IPlans
+    function refuteContent(Plan calldata plan, bytes calldata inputs, uint256 index, ContentProof calldata evidence)
+        external
+    {
+        _requireOpenWith(plan, inputs);
+        Refutations.requireWrongContent(plan, inputs, index, evidence, dispatch);
+
+        _refute(plan, Refutation.Content, index);
+    }
+
+    /// @inheritdoc IPlans
+    function refutePeak(
+        Plan calldata plan,
+        bytes calldata inputs,
+        PostedReadings calldata readings,
+        HistoryProof calldata history
+    ) external {
+        _requireOpenWith(plan, inputs);
+        Refutations.requireWrongPeak(plan, inputs, readings, history, dispatch);
+
+        _refute(plan, Refutation.Peak, 0);
     }
 
     /// @inheritdoc IPlans
@@ -337,7 +357,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPlans
-    function pricesAt(bytes32 site, uint32 day) public view returns (bytes32 pricesHash, uint40 announcedAt) {
+    function pricesAt(bytes32 site, uint32 day) external view returns (bytes32 pricesHash, uint40 announcedAt) {
         Announcement storage announcement = _sites[site].prices[day % PRICE_DAYS];
         if (announcement.day == day) (pricesHash, announcedAt) = (announcement.pricesHash, announcement.announcedAt);
     }
@@ -461,7 +481,8 @@ contract Plans is IPlans, ReentrancyGuardTransient {
         require(block.timestamp < until, ChallengeTooLate(plan.site, plan.interval, block.timestamp, until));
     }
 
-    function _requireInputs(Plan calldata plan, bytes calldata inputs) private pure {
+    function _requireOpenWith(Plan calldata plan, bytes calldata inputs) private view {
+        _requireOpen(plan);
         require(keccak256(inputs) == plan.inputsHash, WrongCertificate(plan.site, plan.interval));
     }
 

@@ -23,6 +23,7 @@ contract GasPlansTest is ScheduleVerifierTest {
     uint256 private constant CARS = 50;
     uint256 private constant LANES = CARS + 3;
     uint128 private constant BOND = 5e6;
+    uint16 private constant READINGS = 96;
     /// @dev Intervals after which a place of each ring is used again: certified runs, and Dispatch's stamps and plans.
     uint32 private constant CERTIFIED_RING = 8 * 224;
     uint32 private constant STAMP_RING = 512;
@@ -175,6 +176,72 @@ contract GasPlansTest is ScheduleVerifierTest {
         plans.refuteRoot(plan, certificate);
         vm.snapshotGasLastCall(GROUP, "refuteRoot50");
         assertEq(plans.stakeOf(challenger), BOND + BOND / 2);
+    }
+
+    /// By a day of readings; the calldata at its dearest fits into a transaction too.
+    function test_gas_refuteContent() public {
+        _setMode(PlanMode.Optimistic);
+        ContentProof memory evidence;
+        evidence.history.steps = new bytes32[](2 * READINGS + 2);
+        evidence.history.previous = registry.dispatch().history(SITE);
+        evidence.readings = new PostedReadings[](READINGS);
+        evidence.inputs = _withContent(0);
+        evidence.earlier = _claim(FIRST + 1, evidence.inputs, evidence.history.steps, 1, FIRST);
+        for (uint32 i; i < READINGS; ++i) {
+            uint32 interval = FIRST + i;
+            vm.warp((interval + 1) * INTERVAL_S);
+            bytes memory energies = new bytes(4 * LANES);
+            registry.dispatch().postReadings(SITE, interval, energies, bytes32(uint256(1)));
+            evidence.readings[i] = PostedReadings(interval, energies, bytes32(uint256(1)), uint16(2 * i + 2));
+            evidence.history.steps[2 * i + 2] = _step(2, interval, keccak256(energies), bytes32(uint256(1)));
+            if (i + 1 == READINGS) break;
+            vm.prank(oracle);
+            plans.postUncertified(SITE, interval + 2, lanes, "the solver was late");
+            evidence.history.steps[2 * i + 3] = _step(1, interval + 2, keccak256(lanes), 0);
+        }
+        bytes memory inputs = _withContent(999_999_999);
+        evidence.history.planStep = 2 * READINGS + 1;
+        Plan memory plan = _claim(FIRST + READINGS + 1, inputs, evidence.history.steps, evidence.history.planStep, 0);
+        evidence.earlierStep = 1;
+        bytes memory call = abi.encodeCall(plans.refuteContent, (plan, inputs, 0, evidence));
+        vm.prank(challenger);
+        plans.refuteContent(plan, inputs, 0, evidence);
+        vm.snapshotGasLastCall(GROUP, "refuteContent50");
+        assertEq(plans.stakeOf(challenger), BOND + BOND / 2);
+        assertLt(call.length, 65_536);
+    }
+
+    /// @dev A battery that is far larger than what may flow.
+    function _withContent(uint32 contentWh) private view returns (bytes memory inputs) {
+        inputs = certificate.inputs;
+        bytes8 numbers = bytes8(uint64(1e9) << 32 | contentWh);
+        for (uint256 i; i < 8; ++i) {
+            inputs[inputs.length - 29 + 9 + i] = numbers[i];
+        }
+    }
+
+    /// @dev Claims a plan; before it, where `before` is not zero, setpoints of that interval. Remembers both as steps.
+    function _claim(uint32 interval, bytes memory inputs, bytes32[] memory steps, uint256 at_, uint32 before)
+        private
+        returns (Plan memory plan)
+    {
+        if (before > 0) {
+            vm.prank(oracle);
+            plans.postUncertified(SITE, before, lanes, "the solver was late");
+            steps[at_ - 1] = _step(1, before, keccak256(lanes), 0);
+            vm.warp(before * INTERVAL_S);
+        }
+        Certificate memory claimed =
+            Certificate(inputs, certificate.schedule, certificate.multipliers, certificate.root);
+        vm.recordLogs();
+        vm.prank(oracle);
+        plans.postClaimed(SITE, interval, claimed, lanes, cost, bound_);
+        plan = abi.decode(vm.getRecordedLogs()[0].data, (Plan));
+        steps[at_] = _step(1, interval, plan.columnHash, keccak256(abi.encode(plan)));
+    }
+
+    function _step(uint256 kind, uint32 interval, bytes32 lanesHash, bytes32 evidence) private pure returns (bytes32) {
+        return keccak256(abi.encode(kind, SITE, interval, lanesHash, evidence));
     }
 
     /// A root over the most cars that a certificate was measured for is refuted in one transaction.

@@ -558,10 +558,11 @@ contract PlansRefutePricesTest is PlansEvidenceTest {
     }
 }
 
-/// @notice The site's rules bind penalty, surcharge, price of the peak and rows.
+/// @notice The site's rules bind penalty, surcharge, price of the peak, rows, and what does not change of batteries.
 contract PlansTermsTest is PlansTest {
     uint256 private constant PENALTY = 12;
     uint256 private constant ROWS_END = 29 + 68 + 30 + 15;
+    uint256 private constant BATTERY = 29;
 
     /// @dev The demo site's inputs with one row, of one term and one bound.
     function _withRow() private pure returns (bytes memory inputs) {
@@ -577,11 +578,19 @@ contract PlansTermsTest is PlansTest {
         inputs[PENALTY + 3] = 0x2a;
     }
 
+    /// @dev Of a battery, the last record: percentages, capacity, floor and wear.
+    function _isBound(uint256 i) private pure returns (bool) {
+        return i >= 5 && i < 13 || i >= 17 && i < 21 || i >= 25;
+    }
+
     function _bind(bytes memory inputs, PlanMode mode) private {
         PlanRules memory rules = _rules(mode);
         bytes memory bound_;
         for (uint256 i = PENALTY; i < ROWS_END; ++i) {
             if (i < 20 || i >= 24 && i < 28 || i >= ROWS_END - 15) bound_ = bytes.concat(bound_, inputs[i]);
+        }
+        for (uint256 i; i < BATTERY; ++i) {
+            if (_isBound(i)) bound_ = bytes.concat(bound_, inputs[inputs.length - BATTERY + i]);
         }
         (rules.terms, rules.bond) = (keccak256(bound_), 0);
         vm.prank(owner);
@@ -605,6 +614,20 @@ contract PlansTermsTest is PlansTest {
         vm.expectRevert(abi.encodeWithSelector(IPlans.InputsNotOfSite.selector, SITE, SitePart.Terms, 0));
         vm.prank(oracle);
         plans.postProved(SITE, NEXT, Certificate(inputs, "", "", 0), _lanes());
+    }
+
+    /// Nor is any number of a battery free that does not change by itself; the power it may take is, down from its rating.
+    function testFuzz_ofABatteryContentAndEndValueAreFree(uint8 which, uint8 bit) public {
+        bytes memory inputs = _withRow();
+        _bind(inputs, PlanMode.Proved);
+        uint256 i = bound(which, 5, BATTERY - 1);
+        inputs[inputs.length - BATTERY + i] ^= bytes1(uint8(1 << bit % 8));
+        if (_isBound(i)) {
+            vm.expectRevert(abi.encodeWithSelector(IPlans.InputsNotOfSite.selector, SITE, SitePart.Terms, 0));
+        }
+        vm.prank(oracle);
+        plans.postProved(SITE, NEXT, Certificate(inputs, "", "", 0), _lanes());
+        assertEq(plans.isCertified(SITE, NEXT, NEXT), !_isBound(i));
     }
 
     /// The peak so far is no term: it changes with every plan.

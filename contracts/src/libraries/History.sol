@@ -2,7 +2,7 @@
 pragma solidity 0.8.36;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
-import {HistoryStep} from "../IProtocol.sol";
+import {HistoryStep, Plan} from "../IProtocol.sol";
 
 /// @title The chained hash of everything ever posted for a site
 library History {
@@ -16,6 +16,11 @@ library History {
         returns (bytes32)
     {
         return keccak256(abi.encode(kind, site, interval, lanesHash, evidence));
+    }
+
+    /// @notice What a plan's posting adds to its site's history.
+    function stepOf(Plan calldata plan) internal pure returns (bytes32) {
+        return step(SETPOINTS, plan.site, plan.interval, plan.columnHash, keccak256(abi.encode(plan)));
     }
 
     /// @notice History after one more step: keccak256(abi.encode(history, step)).

@@ -22,6 +22,13 @@ library InputBytes {
     /// @dev Lane and group before a forecast.
     uint256 internal constant PLACE = 3;
     uint256 internal constant BATTERY = 29;
+    /// @dev In a battery: percentages of charge and discharge, capacity, content, floor, end value, wear.
+    uint256 internal constant BATTERY_PERCENTS_AT = 5;
+    uint256 internal constant BATTERY_CAPACITY_AT = 9;
+    uint256 internal constant BATTERY_CONTENT_AT = 13;
+    uint256 internal constant BATTERY_FLOOR_AT = 17;
+    uint256 internal constant BATTERY_VALUE_AT = 21;
+    uint256 internal constant BATTERY_WEAR_AT = 25;
     uint256 internal constant NEED = 16;
     /// @dev In a need: the members that refutations look at.
     uint256 internal constant NEED_FROM_AT = 3;

@@ -22,12 +22,14 @@ library InputParts {
         uint256 rowsAt;
         uint256 loadsAt;
         uint256 needsAt;
+        uint256 batteriesAt;
     }
 
     function split(bytes calldata inputs) internal pure returns (Parts memory parts) {
         parts.intervals = number(inputs, 1, 1);
         parts.groups = number(inputs, 4, 1);
         uint256 loads = number(inputs, 5, 1);
+        uint256 inverters = number(inputs, 6, 1);
         parts.batteries = number(inputs, 7, 1);
         parts.needs = number(inputs, 8, 2);
         parts.rows = number(inputs, 10, 2);
@@ -45,21 +47,41 @@ library InputParts {
         for (uint256 r; r < parts.rows; ++r) {
             parts.loadsAt += rowBytes(inputs, parts.loadsAt, parts.intervals);
         }
-        parts.needsAt = parts.loadsAt + loads * (InputBytes.PLACE + 2 * parts.intervals);
+        uint256 forecast = InputBytes.PLACE + 2 * parts.intervals;
+        parts.needsAt = parts.loadsAt + loads * forecast;
+        parts.batteriesAt = parts.needsAt + parts.needs * InputBytes.NEED + inverters * forecast;
     }
 
     /// @notice What `PlanRules.terms` binds of the inputs.
     /// @dev Rows whose bounds are by interval change from plan to plan: an owner binds those of one bound, which say themselves
-    /// where they end.
+    /// where they end. What a battery can take is the registry's, what it holds changes, and what that is worth follows prices.
     function termsHash(bytes calldata inputs) internal pure returns (bytes32) {
         Parts memory parts = split(inputs);
-        return keccak256(
-            bytes.concat(
-                inputs[InputBytes.PENALTY_AT:InputBytes.PEAK_AT],
-                inputs[InputBytes.PEAK_PRICE_AT:InputBytes.FLAGS_AT],
-                inputs[parts.rowsAt:parts.loadsAt]
-            )
+        bytes memory terms = bytes.concat(
+            inputs[InputBytes.PENALTY_AT:InputBytes.PEAK_AT],
+            inputs[InputBytes.PEAK_PRICE_AT:InputBytes.FLAGS_AT],
+            inputs[parts.rowsAt:parts.loadsAt]
         );
+        for (uint256 i; i < parts.batteries; ++i) {
+            bytes calldata battery = batteryAt(inputs, parts, i);
+            terms = bytes.concat(
+                terms,
+                battery[InputBytes.BATTERY_PERCENTS_AT:InputBytes.BATTERY_CONTENT_AT],
+                battery[InputBytes.BATTERY_FLOOR_AT:InputBytes.BATTERY_VALUE_AT],
+                battery[InputBytes.BATTERY_WEAR_AT:]
+            );
+        }
+        return keccak256(terms);
+    }
+
+    /// @notice Bytes of a battery that there is.
+    function batteryAt(bytes calldata inputs, Parts memory parts, uint256 index)
+        internal
+        pure
+        returns (bytes calldata)
+    {
+        uint256 from = parts.batteriesAt + InputBytes.BATTERY * index;
+        return inputs[from:from + InputBytes.BATTERY];
     }
 
     /// @notice Bytes of the row from `at`.

@@ -2,7 +2,7 @@
 pragma solidity 0.8.36;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {AssetKind, IAssetRegistry} from "../IProtocol.sol";
+import {AssetKind, BPS, IAssetRegistry} from "../IProtocol.sol";
 
 /// @title A site's groups and lanes as the code of a data contract
 /// @notice A batch touches every lane of a site. Read from storage, 50 lanes would cost nine slots and 1,000 lanes 140;
@@ -31,6 +31,8 @@ library Layout {
     uint256 internal constant LANES_PER_WORD = 16;
     /// @dev A least and a greatest word.
     uint256 internal constant BOUNDS_BYTES = 64;
+    /// @dev Of a rating: overshoot and the meter's class included.
+    uint256 private constant FLOW_BPS = 11_000;
     /// @dev One lane unit.
     uint256 internal constant UNIT_W = 10;
 
@@ -143,6 +145,11 @@ library Layout {
     }
 
     /// @notice Writes the limits of a group; its range of lanes stays empty.
+    /// @notice Most Wh that may flow of a lane in `time` seconds: by its rating and a tenth, rounded up.
+    function mostWh(bytes memory packed, uint256 lane, uint256 time) internal pure returns (uint256) {
+        return Math.ceilDiv(ratedWOf(packed, lane) * time * FLOW_BPS, BPS * 1 hours);
+    }
+
     function writeGroup(bytes memory ranges, uint256 index, uint32 limitImportW, uint32 limitExportW) internal pure {
         uint256 offset = GROUP_BYTES * index;
         write32(ranges, offset + 4, limitImportW);

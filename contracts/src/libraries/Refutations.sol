@@ -4,15 +4,18 @@ pragma solidity 0.8.36;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {
-    BPS,
     Certificate,
+    ContentProof,
     EnergyProof,
+    HistoryProof,
     IAssetRegistry,
+    IDispatch,
     INTERVAL_S,
     IPlans,
     ISettlement,
     MeterReading,
     Plan,
+    PostedReadings,
     ReadingContext,
     SessionState,
     Terms
@@ -25,6 +28,7 @@ import {InputParts} from "./InputParts.sol";
 import {Layout} from "./Layout.sol";
 import {NeedTree} from "./NeedTree.sol";
 import {Series} from "./Series.sol";
+import {Stored} from "./Stored.sol";
 
 /// @title What of a plan can be shown to be wrong
 /// @notice A part of `Plans` that EIP-170 leaves no room for there, linked to it. Each function reverts unless the plan is
@@ -38,12 +42,9 @@ library Refutations {
     uint256 private constant MOST_INTERVALS = 96;
     /// @dev Intervals of a day.
     uint256 private constant DAY = 1 days / INTERVAL_S;
-    /// @dev Of an EVSE's rating: what a car may draw in an hour, overshoot and the meter's class included.
-    uint256 private constant DRAW_BPS = 11_000;
     /// @dev Readings of the interval before the plan's are not on chain when the plan is made.
     uint256 private constant READINGS_BEFORE = 2;
     uint256 private constant MILLI_WH_PER_WH = 1000;
-    uint256 private constant S_PER_HOUR = 3600;
 
     /// @notice See IPlans.refuteRoot.
     function requireWrongRoot(Plan calldata plan, Certificate calldata certificate) external pure {
@@ -88,13 +89,14 @@ library Refutations {
 
     /// @notice See IPlans.refutePrices.
     /// @return t The first interval of the horizon whose price is wrong.
-    function requireWrongPrices(
-        Plan calldata plan,
-        bytes calldata inputs,
-        uint32 day,
-        bytes calldata prices,
-        uint40 announcedAt
-    ) external pure returns (uint256 t) {
+    function requireWrongPrices(Plan calldata plan, bytes calldata inputs, uint32 day, bytes calldata prices)
+        external
+        view
+        returns (uint256 t)
+    {
+        (bytes32 pricesHash, uint40 announcedAt) = IPlans(address(this)).pricesAt(plan.site, day);
+        bytes32 presented = keccak256(prices);
+        require(pricesHash == presented, IPlans.WrongPrices(plan.site, day, presented));
         _requireKnown(plan, announcedAt);
         InputParts.Parts memory parts = InputParts.split(inputs);
         for (; t < parts.intervals; ++t) {
@@ -118,6 +120,28 @@ library Refutations {
             require(power == 0 || power >= least, IPlans.PowerNotHeld(plan.site, plan.interval, i, power, least));
             cells += 2 * (uint8(need[InputBytes.NEED_UNTIL_AT]) - from);
         }
+    }
+
+    /// @notice See IPlans.refuteContent.
+    function requireWrongContent(
+        Plan calldata plan,
+        bytes calldata inputs,
+        uint256 index,
+        ContentProof calldata evidence,
+        IDispatch dispatch
+    ) external view {
+        Stored.requireWrongContent(plan, inputs, index, evidence, dispatch);
+    }
+
+    /// @notice See IPlans.refutePeak.
+    function requireWrongPeak(
+        Plan calldata plan,
+        bytes calldata inputs,
+        PostedReadings calldata readings,
+        HistoryProof calldata history,
+        IDispatch dispatch
+    ) external view {
+        Stored.requireWrongPeak(plan, inputs, readings, history, dispatch);
     }
 
     /// @dev Interval `t` of the inputs against number `i` of the day's prices.
@@ -190,8 +214,7 @@ library Refutations {
 
     /// @dev Whether the plan was posted after the readings.
     function _hasStep(Plan calldata plan, EnergyProof calldata evidence) private pure returns (bool) {
-        bytes32 planHash = keccak256(abi.encode(plan));
-        bytes32 step = History.step(History.SETPOINTS, plan.site, plan.interval, plan.columnHash, planHash);
+        bytes32 step = History.stepOf(plan);
         for (uint256 i; i < evidence.proof.later.length; ++i) {
             if (evidence.proof.later[i] == step) return true;
         }
@@ -235,9 +258,8 @@ library Refutations {
         returns (uint256)
     {
         (uint64 billed,,,) = plan.rules.settlement.billedOf(terms.evse, terms.meter);
-        uint256 ratedW = Layout.ratedWOf(Layout.load(plan.layoutAt), lane);
         uint256 since = (plan.interval - evidence.interval) * INTERVAL_S;
         uint256 drawn = Math.saturatingSub(evidence.stop.importWh, billed / MILLI_WH_PER_WH);
-        return drawn + Math.ceilDiv(ratedW * since * DRAW_BPS, S_PER_HOUR * BPS);
+        return drawn + Layout.mostWh(Layout.load(plan.layoutAt), lane, since);
     }
 }

@@ -107,13 +107,18 @@ pub(super) fn inputs(problem: &Problem) -> Result<Vec<u8>, Uncertified> {
 }
 
 /// What the owner of a site can bind by its hash (`PlanRules.terms` of IProtocol.sol): the bytes of penalty, surcharge, price
-/// of the peak and rows in the inputs.
+/// of the peak, rows, and what does not change of batteries, in the inputs.
 pub fn terms(problem: &Problem) -> Result<Vec<u8>, Uncertified> {
     let mut out = Writer::default();
     out.uint("shortfall_penalty", problem.shortfall_penalty.0, 4)?;
     out.uint("risk_price", problem.risk_price.0, 4)?;
     out.uint("the peak's price", problem.peak.as_ref().map_or(0, |peak| peak.price.0), 4)?;
     rows(problem, &mut out)?;
+    for storage in &problem.storages {
+        losses_and_capacity(storage, &mut out)?;
+        floor(storage, &mut out)?;
+        wear(storage, &mut out)?;
+    }
     Ok(out.bytes)
 }
 
@@ -192,17 +197,32 @@ fn forecast(forecast: &Forecast, what: &str, to_step: fn(Watts) -> Watts, out: &
 }
 
 fn battery(storage: &Storage, out: &mut Writer) -> Result<(), Uncertified> {
-    let of = |what: &str| format!("{what} of the battery in lane {}", storage.lane);
     out.push(storage.lane as i64, 2);
     out.push(storage.group as i64, 1);
-    out.power(&of("max_w, in steps,"), steps(storage.max_w))?;
-    out.uint(&of("charge_percent"), storage.charge_percent, 2)?;
-    out.uint(&of("discharge_percent"), storage.discharge_percent, 2)?;
-    out.uint(&of("capacity_wh"), storage.capacity_wh.0, 4)?;
-    out.uint(&of("content_wh"), storage.content_wh.0, 4)?;
-    out.uint(&of("floor_wh"), storage.floor_wh.0, 4)?;
-    out.int32(&of("end_value"), storage.end_value.0)?;
-    out.uint(&of("cycle_cost"), storage.cycle_cost.0, 4)
+    out.power(&of("max_w, in steps,", storage), steps(storage.max_w))?;
+    losses_and_capacity(storage, out)?;
+    out.uint(&of("content_wh", storage), storage.content_wh.0, 4)?;
+    floor(storage, out)?;
+    out.int32(&of("end_value", storage), storage.end_value.0)?;
+    wear(storage, out)
+}
+
+fn losses_and_capacity(storage: &Storage, out: &mut Writer) -> Result<(), Uncertified> {
+    out.uint(&of("charge_percent", storage), storage.charge_percent, 2)?;
+    out.uint(&of("discharge_percent", storage), storage.discharge_percent, 2)?;
+    out.uint(&of("capacity_wh", storage), storage.capacity_wh.0, 4)
+}
+
+fn floor(storage: &Storage, out: &mut Writer) -> Result<(), Uncertified> {
+    out.uint(&of("floor_wh", storage), storage.floor_wh.0, 4)
+}
+
+fn wear(storage: &Storage, out: &mut Writer) -> Result<(), Uncertified> {
+    out.uint(&of("cycle_cost", storage), storage.cycle_cost.0, 4)
+}
+
+fn of(what: &str, storage: &Storage) -> String {
+    format!("{what} of the battery in lane {}", storage.lane)
 }
 
 fn car(need: &Need, out: &mut Writer) -> Result<(), Uncertified> {

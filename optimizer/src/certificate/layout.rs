@@ -10,8 +10,9 @@ pub(super) const GROUPS_MAX: usize = 64;
 pub(super) const TERMS: std::ops::Range<usize> = 12..20;
 /// Where the price of the peak is.
 pub(super) const PEAK_PRICE: std::ops::Range<usize> = 24..28;
-/// Bytes of a battery.
+/// Bytes of a battery, and which of them do not change: percentages and capacity, floor, wear.
 pub(super) const BATTERY: usize = 29;
+pub(super) const BATTERY_TERMS: [std::ops::Range<usize>; 3] = [5..13, 17..21, 25..29];
 /// Bytes of a need.
 pub(super) const NEED: usize = 16;
 /// Bytes of lane and group before a forecast's series.

@@ -33,6 +33,11 @@ impl Leaf {
         10 * Reader { bytes: &self.need, at: 0 }.peek(6, 2)
     }
 
+    /// Least power other than zero of the need in its first interval, W; zero where any will do.
+    pub fn least_w(&self) -> i64 {
+        10 * Reader { bytes: &self.need, at: 0 }.peek(8, 2)
+    }
+
     /// First interval in which the car may well have gone; `until` where none is expected.
     pub fn likely_until(&self) -> usize {
         self.need.get(4).copied().map_or(self.until, usize::from)
@@ -110,6 +115,27 @@ pub struct Placed<T> {
     pub of: T,
 }
 
+/// A battery as the inputs have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatteryClaim {
+    /// Most power in steps of 10 W.
+    pub most: i64,
+    /// Wh stored per 100 Wh drawn.
+    pub charge_percent: i64,
+    /// Wh taken from store per 100 Wh fed.
+    pub discharge_percent: i64,
+    /// Capacity in Wh.
+    pub capacity_wh: i64,
+    /// Content when the plan's interval begins, in Wh.
+    pub content_wh: i64,
+    /// What it shall keep, in Wh.
+    pub floor_wh: i64,
+    /// Worth of what it holds at the end, micro per kWh.
+    pub end_value: i64,
+    /// Cost of what it feeds, micro per kWh.
+    pub wear: i64,
+}
+
 /// What the inputs say of a site apart from its needs, for those who compare it with what is known otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
@@ -129,8 +155,10 @@ pub struct Claims {
     pub base_loads: Vec<Placed<Vec<i64>>>,
     /// PV inverters: forecast by interval in W.
     pub pv: Vec<Placed<Vec<i64>>>,
-    /// Batteries: most power in steps of 10 W, and content in Wh.
-    pub batteries: Vec<Placed<(i64, i64)>>,
+    /// Highest import before, in W, where it has a price.
+    pub peak_w: Option<i64>,
+    /// Batteries.
+    pub batteries: Vec<Placed<BatteryClaim>>,
 }
 
 /// See [`Claims`].
@@ -150,9 +178,18 @@ pub fn claims(inputs: &[u8], multipliers: &[u8]) -> Result<Claims, Refused> {
     let mut reader = batteries.0;
     let battery = |_| {
         let mut record = reader.skip(BATTERY);
-        let (lane, group, most) = (record.index(2), record.index(1), record.uint(2));
-        record.skip(2 + 2 + 4);
-        Placed { lane, group, of: (most, record.uint(4)) }
+        let (lane, group) = (record.index(2), record.index(1));
+        let of = BatteryClaim {
+            most: record.uint(2),
+            charge_percent: record.uint(2),
+            discharge_percent: record.uint(2),
+            capacity_wh: record.uint(4),
+            content_wh: record.uint(4),
+            floor_wh: record.uint(4),
+            end_value: record.int(4),
+            wear: record.uint(4),
+        };
+        Placed { lane, group, of }
     };
     Ok(Claims {
         intervals: plan.intervals,
@@ -163,6 +200,7 @@ pub fn claims(inputs: &[u8], multipliers: &[u8]) -> Result<Claims, Refused> {
         feed_in_price: prices(feed_in),
         base_loads: forecasts(base_loads.0, base_loads.1),
         pv: forecasts(pv.0, pv.1),
+        peak_w: plan.peak_w(),
         batteries: (0..batteries.1).map(battery).collect(),
     })
 }

@@ -17,7 +17,7 @@ mod verify;
 pub use better::better;
 pub use decode::problem_of;
 pub use encode::terms;
-pub use leaves::{Claims, GroupClaim, Leaf, Placed, claims, leaves, node_prices};
+pub use leaves::{BatteryClaim, Claims, GroupClaim, Leaf, Placed, claims, leaves, node_prices};
 pub use told::{Doubt, Told, verdict_json};
 pub use verify::{Kind, Part, Refused, Verdict, micro_up, verify};
 

@@ -4,6 +4,7 @@
 
 use super::layout::*;
 use super::leaves::GroupClaim;
+use crate::units::POWER_STEP_W;
 
 /// What a certificate proves of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -445,10 +446,21 @@ impl<'a> Plan<'a> {
             .map(|(kind, size)| (reader.skip(size * self.counts[kind]), self.counts[kind]))
     }
 
-    /// The bytes that [`super::terms`] writes: penalty and surcharge, the peak's price, rows.
+    /// The bytes that [`super::terms`] writes: penalty and surcharge, the peak's price, rows, and of batteries what lasts.
     pub(super) fn terms(&self) -> Vec<u8> {
         let bytes = self.inputs.bytes;
-        [&bytes[TERMS], &bytes[PEAK_PRICE], &bytes[self.rows_at..self.inputs.at]].concat()
+        let mut terms = [&bytes[TERMS], &bytes[PEAK_PRICE], &bytes[self.rows_at..self.inputs.at]].concat();
+        let [.., (mut batteries, count)] = self.assets();
+        for _ in 0..count {
+            let record = &bytes[batteries.skip(BATTERY).at..];
+            BATTERY_TERMS.into_iter().for_each(|range| terms.extend(&record[range]));
+        }
+        terms
+    }
+
+    /// The peak so far, down to a step, where it has a price.
+    pub(super) fn peak_w(&self) -> Option<i64> {
+        (self.kappa > 0).then_some(POWER_STEP_W * self.peak)
     }
 
     /// Import and feed-in price by interval, with their bias.

@@ -8,6 +8,7 @@ mod inputs;
 mod questions;
 mod refutations;
 mod stakes;
+mod stored;
 mod worth;
 
 pub use certificate::{Posted, UNITS, posting, units};
@@ -28,6 +29,8 @@ use forecasts::Forecasts;
 use optimizer::certificate::micro_up;
 use stakes::Stakes;
 use std::collections::{BTreeMap, BTreeSet};
+use stored::Stored;
+pub use stored::{import_w, is_same_month};
 
 const INTERVAL_S: u64 = 900;
 const DAY_S: u64 = 86_400;
@@ -114,6 +117,7 @@ struct SitePlans {
     announced: BTreeMap<u32, (B256, u64)>,
     readings: BTreeMap<u32, Bytes>,
     forecasts: Forecasts,
+    stored: Stored,
     /// How many plans had which gap, in base units, and which gas.
     gaps: BTreeMap<i64, u64>,
     gas: BTreeMap<i64, u64>,
@@ -285,6 +289,7 @@ impl Plans {
         at: At,
         e: &SetpointsPosted,
     ) {
+        self.sites.entry(e.site).or_default().stored.dispatched(e.interval);
         if e.poster != setting.plans {
             count.plans_own += 1;
             *count.uncertified.entry(PAST_PLANS.to_owned()).or_default() += 1;
@@ -328,7 +333,8 @@ impl Plans {
         for (session, missing) in std::mem::take(&mut self.missing) {
             missing.tell(tally, session);
         }
-        for (id, site) in &self.sites {
+        for (id, site) in &mut self.sites {
+            site.stored.finish(tally, &registry.name(*id));
             let count = counts.entry(*id).or_default();
             count.gap_micro = Spread::of(&site.gaps);
             count.verification_gas = Spread::of(&site.gas);

@@ -4,7 +4,7 @@ use super::{Told, add, last};
 use alloy::primitives::{Address, B256, I256, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use anyhow::{Context, Result};
-use optimizer::certificate::{leaves, verify};
+use optimizer::certificate::{Leaf, claims, leaves, verify};
 use oracle::abi::IDispatch::IDispatchEvents as D;
 use oracle::abi::IPlans::{self, IPlansEvents as P, PlanPosted, postProvedCall};
 use oracle::abi::ISettlement::{FlexibilityClaimed, ISettlementEvents as S};
@@ -17,19 +17,37 @@ use oracle::merkle;
 
 /// Where a need has its window's end and its energy.
 const UNTIL: usize = 5;
+const LEAST: usize = 8;
 const ENERGY: usize = 10;
+/// A battery, at the end of the inputs, and where it has its members.
+const BATTERY: usize = 29;
+const CONTENT: usize = 13;
+const VALUE: usize = 21;
+const WEAR: usize = 25;
+/// Where the inputs have the peak so far, and its price.
+const PEAK: usize = 20;
+const PEAK_PRICE: usize = 24;
+/// Bytes of a series over 96 intervals.
+const SERIES: usize = 384;
+/// Plans before the one that is changed: what a battery holds is known by the third.
+const BEFORE: usize = 8;
 
-/// Changes the first plan that has a need which ends before the horizon, and what follows from it: a planner that cheats,
-/// and not a byte that was lost.
+/// Changes a plan that has a need which ends before the horizon, and what follows from it: a planner that cheats, and not a
+/// byte that was lost.
 fn replan(range: &mut Range, change: impl Fn(&mut postProvedCall, &mut PlanPosted)) -> B256 {
     let fits = |e: &PlanPosted, call: &postProvedCall| {
         let c = &call.certificate;
         let leaves = leaves(&c.inputs, &c.schedule, &c.multipliers).unwrap_or_default();
         !e.plan.root.is_zero() && leaves.first().is_some_and(|leaf| leaf.until < 96)
     };
+    let mut before = 0;
     for fact in &mut range.facts {
         let Event::Plans(event) = &mut fact.event else { continue };
         let P::PlanPosted(e) = &mut **event else { continue };
+        before += 1;
+        if before <= BEFORE {
+            continue;
+        }
         let transaction = range.transactions.get_mut(&fact.at.transaction).unwrap();
         let mut call = postProvedCall::abi_decode(&transaction.input).unwrap();
         if fits(e, &call) {
@@ -49,15 +67,54 @@ fn replan(range: &mut Range, change: impl Fn(&mut postProvedCall, &mut PlanPoste
     panic!("no such plan")
 }
 
-/// As [`replan`], with inputs and schedule that hold together.
-fn reneed(range: &mut Range, change: impl Fn(&mut [u8], &mut Vec<u8>, usize)) -> B256 {
+/// The parts of a certificate, to be changed.
+struct Parts {
+    inputs: Vec<u8>,
+    schedule: Vec<u8>,
+    multipliers: Vec<u8>,
+}
+
+impl Parts {
+    fn battery(&mut self) -> &mut [u8] {
+        let at = self.inputs.len() - BATTERY;
+        &mut self.inputs[at..]
+    }
+
+    /// Another content, as far from the true one as the schedule lets it be.
+    fn lie_about_content(&mut self) {
+        let honest = claims(&self.inputs, &self.multipliers).unwrap().batteries[0].of.clone();
+        // What it would do after the first interval would need what it has.
+        let cells = self.schedule.len() - 2 * 95..;
+        self.schedule[cells].fill(0);
+        let contents = (0..=10).map(|part| part * honest.capacity_wh / 10);
+        let holds = |content: &i64| {
+            let mut inputs = self.inputs.clone();
+            let at = inputs.len() - BATTERY + CONTENT;
+            inputs[at..at + 4].copy_from_slice(&u32::try_from(*content).unwrap().to_be_bytes());
+            verify(&inputs, &self.schedule, &self.multipliers).is_ok()
+        };
+        let content = contents.filter(holds).max_by_key(|content| (content - honest.content_wh).abs()).unwrap();
+        self.battery()[CONTENT..CONTENT + 4].copy_from_slice(&u32::try_from(content).unwrap().to_be_bytes());
+    }
+
+    /// A price of the peak, and what it was so far; the bound says nothing of it.
+    fn price_peak(&mut self, so_far_w: u32) {
+        self.inputs[PEAK..PEAK_PRICE].copy_from_slice(&so_far_w.to_be_bytes());
+        self.inputs[PEAK_PRICE + 3] = 1;
+        self.multipliers.splice(SERIES..SERIES, [0; SERIES]);
+    }
+}
+
+/// As [`replan`], with a certificate that holds together.
+fn recertify(range: &mut Range, change: impl Fn(&mut Parts, &Leaf)) -> B256 {
     replan(range, |call, e| {
         let c = &mut call.certificate;
         let first = leaves(&c.inputs, &c.schedule, &c.multipliers).unwrap().remove(0);
-        let (mut inputs, mut schedule) = (c.inputs.to_vec(), c.schedule.to_vec());
-        let at = inputs.windows(first.need.len()).position(|bytes| bytes == first.need).unwrap();
-        change(&mut inputs[at..at + first.need.len()], &mut schedule, first.cells.len());
-        (c.inputs, c.schedule) = (inputs.into(), schedule.into());
+        let [inputs, schedule, multipliers] = [&c.inputs, &c.schedule, &c.multipliers].map(|part| part.to_vec());
+        let mut parts = Parts { inputs, schedule, multipliers };
+        change(&mut parts, &first);
+        let Parts { inputs, schedule, multipliers } = parts;
+        (c.inputs, c.schedule, c.multipliers) = (inputs.into(), schedule.into(), multipliers.into());
         let verdict = verify(&c.inputs, &c.schedule, &c.multipliers).unwrap();
         let hashes: Vec<B256> =
             leaves(&c.inputs, &c.schedule, &c.multipliers).unwrap().iter().map(merkle::need_leaf).collect();
@@ -65,7 +122,17 @@ fn reneed(range: &mut Range, change: impl Fn(&mut [u8], &mut Vec<u8>, usize)) ->
         let plan = &mut e.plan;
         plan.root = c.root;
         (plan.inputsHash, plan.scheduleHash) = (keccak256(&c.inputs), keccak256(&c.schedule));
+        plan.multipliersHash = keccak256(&c.multipliers);
         (plan.cost, plan.bound) = (verdict.cost.try_into().unwrap(), verdict.bound.try_into().unwrap());
+    })
+}
+
+/// As [`recertify`], of a need.
+fn reneed(range: &mut Range, change: impl Fn(&mut [u8], &mut Vec<u8>, usize)) -> B256 {
+    recertify(range, |parts, first| {
+        let inputs = &mut parts.inputs;
+        let at = inputs.windows(first.need.len()).position(|bytes| bytes == first.need).unwrap();
+        change(&mut inputs[at..at + first.need.len()], &mut parts.schedule, first.cells.len());
     })
 }
 
@@ -143,6 +210,24 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
                 schedule.splice(cells..cells, [0, 0]);
             })
         }),
+        ("a need that cannot have little", Kind::Certificate, "least power of the need", |r| {
+            reneed(r, |need, _, _| need[LEAST + 1] += 1)
+        }),
+        ("a battery that holds something else", Kind::Certificate, ": content of battery", |r| {
+            recertify(r, |parts, _| parts.lie_about_content())
+        }),
+        ("energy that no price is worth", Kind::Certificate, ": end value of battery", |r| {
+            recertify(r, |parts, _| parts.battery()[VALUE] = 1)
+        }),
+        ("energy that is worth less than nothing", Kind::Certificate, ": end value of battery", |r| {
+            recertify(r, |parts, _| parts.battery()[VALUE] = 0xff)
+        }),
+        ("another wear than the owner's", Kind::Certificate, "rows and batteries", |r| {
+            recertify(r, |parts, _| parts.battery()[WEAR + 3] = 1)
+        }),
+        ("a peak that was metered and forgotten", Kind::Certificate, ": peak so far", |r| {
+            recertify(r, |parts, _| parts.price_peak(0))
+        }),
         ("a planner without the right", Kind::Right, "planner 0x0909", |r| {
             replan(r, |_, e| (e.poster, e.plan.poster) = (Address::repeat_byte(9), Address::repeat_byte(9)))
         }),
@@ -195,6 +280,11 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
         let about = format!("{what}: {:#?}", report.findings.iter().take(4).collect::<Vec<_>>());
         assert!(report.findings.iter().any(|f| named(&f)), "{about}");
     }
+
+    // What changed of a battery is told, and nothing that it held before is held against it.
+    let (report, _) = told.doctored(protocol, |r| recertify(r, |parts, _| parts.battery()[CONTENT - 1] ^= 1));
+    assert!(report.notes.iter().any(|n| n.what.contains("has a capacity of")), "{:#?}", report.notes);
+    assert!(!report.findings.iter().any(|f| f.what.contains(": content of battery")), "{:#?}", report.findings);
 
     // A driver sees that the own row is in no plan of a wrong root.
     let mut ranges = told.ranges.clone();

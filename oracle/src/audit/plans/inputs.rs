@@ -58,13 +58,15 @@ impl Plans {
             return;
         }
         if !plan.rules.terms.is_zero() {
-            let what = say!("{name}: penalty, surcharge, price of the peak and rows");
+            let what = say!("{name}: penalty, surcharge, price of the peak, rows and batteries");
             a.tally.equal(Kind::Certificate, a.at, what, plan.rules.terms, keccak256(&claims.terms));
         }
         self.needs(a, name, plan, claims.intervals, leaves, book);
         let site = self.sites.entry(plan.site).or_default();
         site.announced_prices(a, name, plan.interval, claims);
         site.prices(a, name, plan.interval, claims);
+        site.contents(a, name, plan, claims, book);
+        site.peak(a, name, plan, claims);
         site.forecasts.planned(plan.interval, claims, column);
     }
 
@@ -96,6 +98,9 @@ impl Plans {
             let wanted = say!("{} to {} Wh, asked less metered", lacks.0.max(0), lacks.1);
             let what = say!("{name}: energy of the need at {evse}");
             a.tally.holds(Kind::Certificate, a.at, within, what, wanted, say!("{energy_wh} Wh"));
+            let least = least_w(a.registry, *id);
+            let (what, wanted) = (say!("{name}: least power of the need at {evse}"), say!("at most {least} W"));
+            a.tally.holds(Kind::Certificate, a.at, leaf.least_w() <= least, what, wanted, say!("{} W", leaf.least_w()));
             let most = self.most_w.entry(terms.session).or_default();
             *most = leaf.max_w().max(*most);
         }
@@ -175,6 +180,12 @@ fn rated_w(registry: &Registry, asset: B256) -> i64 {
     registry.assets.get(&asset).map_or(0, |a| a.data.ratedW.into())
 }
 
+/// The least power of an EVSE above zero, up to a step.
+fn least_w(registry: &Registry, asset: B256) -> i64 {
+    let least_w = registry.assets.get(&asset).map_or(0, |a| i64::from(a.data.minW));
+    (least_w + UNIT_W - 1).max(UNIT_W) / UNIT_W * UNIT_W
+}
+
 /// The first thing in which inputs are not those of the site.
 fn difference(registry: &Registry, book: &SiteBook, claims: &Claims, leaves: &[Leaf]) -> Option<String> {
     if (claims.lanes, claims.groups.len()) != (book.lanes.len(), book.groups.len()) {
@@ -218,8 +229,8 @@ fn difference(registry: &Registry, book: &SiteBook, claims: &Claims, leaves: &[L
         }
     }
     let steps = |lane: usize| assets.get(lane).map_or(0, |asset| i64::from(asset.data.ratedW) / UNIT_W);
-    if let Some(battery) = claims.batteries.iter().find(|b| b.of.0 > steps(b.lane)) {
-        return Some(format!("battery in lane {}: {} W", battery.lane, UNIT_W * battery.of.0));
+    if let Some(battery) = claims.batteries.iter().find(|b| b.of.most > steps(b.lane)) {
+        return Some(format!("battery in lane {}: {} W", battery.lane, UNIT_W * battery.of.most));
     }
     let mut free = 0;
     for leaf in leaves {

@@ -1,5 +1,6 @@
 //! What becomes of a plan after it was posted: refuted, improved upon, or its bond given back.
 
+use super::stored::{CONTENT, PEAK};
 use super::{Around, CLAIMED, INTERVAL_S, KEPT_PLANS, Place, Plans, UNITS, reason, units};
 use crate::abi::IPlans::{BondReleased, PlanImproved, PlanRefuted};
 use crate::abi::{PlanMode, Refutation};
@@ -42,6 +43,8 @@ impl Plans {
                 Refutation::Need => part.starts_with(WINDOW) || part.starts_with(ENERGY),
                 Refutation::Energy => part.starts_with(ENERGY),
                 Refutation::Prices => part.starts_with(PRICES),
+                Refutation::Content => part.starts_with(CONTENT),
+                Refutation::Peak => part == PEAK,
                 _ => CERTIFICATE.contains(&part),
             })
         };
@@ -49,8 +52,10 @@ impl Plans {
         if agreed > 0 || !place.checked {
             return;
         }
-        if matches!(e.what, Refutation::Energy | Refutation::Prices) {
-            // By a Begin that is not on the chain, or prices of a day that the plan holds a part of.
+        let by_more = [Refutation::Energy, Refutation::Prices, Refutation::Content, Refutation::Peak];
+        if by_more.contains(&e.what) {
+            // By a Begin that is not on the chain, prices of a day that the plan holds a part of, an earlier plan that did not
+            // agree with others, or readings of weeks ago.
             let text = say!("{name}: refuted by evidence that only the contract has seen");
             a.tally.note(Kind::Certificate, a.at, text);
             return;

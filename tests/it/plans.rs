@@ -1,13 +1,13 @@
 //! Plans on a real Anvil: what an owner asks, what a poster stakes, and what becomes of a plan that somebody doubts.
 
 use super::chain::Local;
-use alloy::primitives::I256;
+use alloy::primitives::{B256, I256};
 use anyhow::{Context, Result};
 use optimizer::certificate::{Planned, certify, leaves};
 use optimizer::controller::with_foresight;
-use optimizer::problem::{Need, Problem};
+use optimizer::problem::{Need, Peak, Problem};
 use optimizer::solve::Planner;
-use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime, WattHours, Watts};
+use optimizer::units::{Interval, Micro, MicroPerKw, MicroPerKwh, UnixTime, WattHours, Watts};
 use oracle::abi::{Certificate, IPlans, PlanMode};
 use oracle::chain::Call;
 use oracle::commands::plans::{ChallengeArgs, Mode, RulesArgs, StakeArgs, challenge, rules, stake};
@@ -248,6 +248,82 @@ async fn a_need_that_ends_at_another_time_than_its_driver_said_is_refuted() -> R
     assert_eq!(code, ExitCode::SUCCESS, "{printed}");
     assert!(printed.contains("refuted by refuteNeed"), "{printed}");
     assert!(!local.protocol.is_certified(site, first.plus(1).0).await?);
+    Ok(())
+}
+
+/// Posts a plan half a minute before its interval, as a day does.
+async fn plan_in_time(local: &Local, interval: Interval, change: impl FnOnce(&mut Problem)) -> Result<()> {
+    local.protocol.chain.mine_at(UnixTime(interval.start().0 - 30)).await?;
+    let mut problem = problem(local, interval)?;
+    change(&mut problem);
+    let planned = Planned::of(&mut Planner::new(), &problem, 10_000)?;
+    let outcome = local.outcome(&call(local, interval, &planned, None)?).await?;
+    anyhow::ensure!(outcome.result.is_ok(), "{:?}", outcome.result);
+    Ok(())
+}
+
+/// Posts readings of an interval that is over: `energy_wh` in the first lane, nothing in the others.
+async fn read(local: &Local, interval: Interval, energy_wh: i32) -> Result<()> {
+    local.protocol.chain.mine_at(interval.end()).await?;
+    let mut lanes = vec![0; 4 * local.site().assets.len()];
+    lanes[..4].copy_from_slice(&energy_wh.to_be_bytes());
+    let (site, root) = (signing::id(&local.site().id), B256::repeat_byte(7));
+    let outcome = local.outcome(&Call::PostReadings { site, interval: interval.0, lanes, root }).await?;
+    anyhow::ensure!(outcome.result.is_ok(), "{:?}", outcome.result);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_battery_that_fills_by_itself_is_refuted_and_one_that_does_not_is_not() -> Result<()> {
+    let local = Local::start("quickstart").await?;
+    let (first, site) = (local.scenario().signals.first, signing::id(&local.site().id));
+    plan_in_time(&local, first, |_| ()).await?;
+    plan_in_time(&local, first.plus(1), |_| ()).await?;
+    read(&local, first, 0).await?;
+    plan_in_time(&local, first.plus(2), |_| ()).await?;
+    read(&local, first.plus(1), 0).await?;
+    // Its meter has counted nothing.
+    plan_in_time(&local, first.plus(3), |problem| problem.storages[0].content_wh = WattHours(39_000)).await?;
+
+    let (code, printed) = doubt(&local, first.plus(2)).await?;
+    assert_eq!(code, ExitCode::FAILURE, "{printed}");
+    let by = format!("refuteContent 0 by the plan of interval {}: ", first.plus(1).0);
+    assert!(printed.contains(&by) && printed.contains("ContentHolds"), "{printed}");
+    let (code, printed) = doubt(&local, first.plus(3)).await?;
+    assert_eq!(code, ExitCode::SUCCESS, "{printed}");
+    assert!(printed.contains("refuted by refuteContent"), "{printed}");
+    assert!(local.protocol.is_certified(site, first.plus(2).0).await?);
+    assert!(!local.protocol.is_certified(site, first.plus(3).0).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peak_that_was_metered_and_forgotten_is_refuted() -> Result<()> {
+    let local = Local::start("quickstart").await?;
+    let (first, site) = (local.scenario().signals.first, signing::id(&local.site().id));
+    let mut rules = local.protocol.plan_rules(site, first.0).await?;
+    rules.terms = B256::ZERO;
+    let owner = local.keyring.person(&local.site().owner)?;
+    local.protocol.set_rules(&owner, site, rules, first.0).await?;
+    let peak = |so_far_w: i64| {
+        move |problem: &mut Problem| {
+            problem.peak = Some(Peak { so_far_w: Watts(so_far_w), price: MicroPerKw(100_000) });
+        }
+    };
+    plan_in_time(&local, first, peak(0)).await?;
+    plan_in_time(&local, first.plus(1), peak(0)).await?;
+    read(&local, first, 5_000).await?;
+    plan_in_time(&local, first.plus(2), peak(20_000)).await?;
+    read(&local, first.plus(1), 0).await?;
+    plan_in_time(&local, first.plus(3), peak(19_000)).await?;
+
+    let (code, printed) = doubt(&local, first.plus(2)).await?;
+    assert_eq!(code, ExitCode::FAILURE, "{printed}");
+    assert!(printed.contains("refutePeak by readings of interval") && printed.contains("PeakHolds"), "{printed}");
+    let (code, printed) = doubt(&local, first.plus(3)).await?;
+    assert_eq!(code, ExitCode::SUCCESS, "{printed}");
+    assert!(printed.contains("refuted by refutePeak"), "{printed}");
+    assert!(!local.protocol.is_certified(site, first.plus(3).0).await?);
     Ok(())
 }
 

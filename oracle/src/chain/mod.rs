@@ -1,8 +1,8 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
 //! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
-//! whether they are what was built ([`verify`]), what they know ([`views`]), rules and challenges of plans ([`plans`]), what has
-//! happened ([`events`]; all of it in order,
-//! for an audit: `walk`) and how they come to know a scenario ([`register`]).
+//! whether they are what was built ([`verify`]), what they know ([`views`]), rules and challenges of plans ([`plans`], by what
+//! was posted: `history`), what has happened ([`events`]; all of it in order, for an audit: `walk`) and how they come to know
+//! a scenario ([`register`]).
 
 pub mod anvil;
 mod batch;
@@ -10,6 +10,7 @@ pub mod bytecode;
 pub mod deploy;
 pub mod events;
 mod facts;
+mod history;
 pub mod plans;
 pub mod register;
 pub mod revert;

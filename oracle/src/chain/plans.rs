@@ -1,7 +1,7 @@
 //! What owners, posters and challengers do about plans apart from posting them: rules, stakes, challenges, releases.
 
 use super::batch::Batch;
-use super::events::Which;
+use super::events::{Logged, Which};
 use super::revert::RevertReason;
 use super::transact::{Draft, GAS_MOST};
 use super::views::Protocol;
@@ -15,7 +15,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
-use optimizer::certificate::{better, leaves};
+use optimizer::certificate::{better, claims, leaves};
 use optimizer::units::{Interval, Micro};
 use std::collections::BTreeMap;
 
@@ -105,47 +105,70 @@ impl Protocol {
         Ok(count)
     }
 
-    /// Looks for a fault in a plan by its certificate from the calldata and the sessions that are open, as the contract would,
-    /// and refutes it where there is one. Anyone's; what a challenger gets is in its stake.
+    /// Looks for a fault in a plan by its certificate from the calldata, the sessions that are open, earlier plans and what was
+    /// posted as readings, as the contract would, and refutes it where there is one. Anyone's; what a challenger gets is in its stake.
     pub async fn challenge(&self, challenger: &PrivateKeySigner, site: B256, interval: u32) -> Result<Challenge> {
         let posted = self.plans_posted(self.deployment.block, None).await?;
-        let posted = posted.into_iter().find(|p| p.event.site == site && p.event.interval == interval);
-        let posted = posted.context("no plan with a certificate was posted for this interval")?;
-        let certificate = self.certificate_of(posted.transaction, site, interval).await?;
-        let plan = posted.event.plan;
-        let who = challenger.address();
+        let found = posted.iter().find(|p| p.event.site == site && p.event.interval == interval);
+        let found = found.context("no plan with a certificate was posted for this interval")?;
+        let certificate = self.certificate_of(found.transaction, site, interval).await?;
+        let plan = found.event.plan.clone();
         let mut reasons = Vec::new();
         if plan.rules.mode == PlanMode::Optimistic {
-            let challenge = IPlans::challengeCall { plan: plan.clone(), certificate: certificate.clone() };
-            match self.would(&challenge, who).await? {
-                Ok(()) => return self.refute("challenge", challenger, &challenge).await,
-                Err(reason) => reasons.push(("challenge".to_owned(), reason)),
+            let call = IPlans::challengeCall { plan: plan.clone(), certificate: certificate.clone() };
+            if let Some(refuted) = self.attempt("challenge", "", challenger, &call, &mut reasons).await? {
+                return Ok(refuted);
             }
         }
         if plan.rules.mode == PlanMode::Improved {
             match self.improvement(&plan, &certificate).await? {
-                Ok(improve) => match self.would(&improve, who).await? {
-                    Ok(()) => return self.refute("improve", challenger, &improve).await,
-                    Err(reason) => reasons.push(("improve".to_owned(), reason)),
-                },
+                Ok(call) => {
+                    if let Some(refuted) = self.attempt("improve", "", challenger, &call, &mut reasons).await? {
+                        return Ok(refuted);
+                    }
+                }
                 Err(why) => reasons.push(("improve".to_owned(), RevertReason::unknown(why))),
             }
         }
-        let root = IPlans::refuteRootCall { plan: plan.clone(), certificate: certificate.clone() };
-        match self.would(&root, who).await? {
-            Ok(()) => return self.refute("refuteRoot", challenger, &root).await,
-            Err(reason) => reasons.push(("refuteRoot".to_owned(), reason)),
+        let call = IPlans::refuteRootCall { plan: plan.clone(), certificate: certificate.clone() };
+        if let Some(refuted) = self.attempt("refuteRoot", "", challenger, &call, &mut reasons).await? {
+            return Ok(refuted);
         }
         for (index, terms) in self.needs_of(site, &certificate).await? {
             let (plan, inputs) = (plan.clone(), certificate.inputs.clone());
-            let name = format!("refuteNeed {index} by session {}", terms.session);
-            let need = IPlans::refuteNeedCall { plan, inputs, index: U256::from(index), terms };
-            match self.would(&need, who).await? {
-                Ok(()) => return self.refute("refuteNeed", challenger, &need).await,
-                Err(reason) => reasons.push((name, reason)),
+            let name = format!(" {index} by session {}", terms.session);
+            let call = IPlans::refuteNeedCall { plan, inputs, index: U256::from(index), terms };
+            if let Some(refuted) = self.attempt("refuteNeed", &name, challenger, &call, &mut reasons).await? {
+                return Ok(refuted);
             }
         }
-        Ok(Challenge::Holds(reasons))
+        let refuted = self.attempt_stored(challenger, &posted, &plan, &certificate, &mut reasons).await?;
+        Ok(refuted.unwrap_or(Challenge::Holds(reasons)))
+    }
+
+    /// What batteries hold and the peak so far, by what else was posted.
+    async fn attempt_stored(
+        &self,
+        challenger: &PrivateKeySigner,
+        posted: &[Logged<IPlans::PlanPosted>],
+        plan: &Plan,
+        certificate: &Certificate,
+        reasons: &mut Vec<(String, RevertReason)>,
+    ) -> Result<Option<Challenge>> {
+        let Certificate { inputs, multipliers, .. } = certificate;
+        // Whose inputs say nothing has a certificate that does not hold, which is found out before.
+        let Ok(claims) = claims(inputs, multipliers) else { return Ok(None) };
+        let history = self.history_of(plan.site).await?;
+        for call in self.content_refutations(&history, posted, plan, inputs, &claims).await? {
+            let name = format!(" {} by the plan of interval {}", call.index, call.evidence.earlier.interval);
+            let refuted = self.attempt("refuteContent", &name, challenger, &call, reasons).await?;
+            if refuted.is_some() {
+                return Ok(refuted);
+            }
+        }
+        let Some(call) = Self::peak_refutation(&history, plan, inputs, &claims)? else { return Ok(None) };
+        let name = format!(" by readings of interval {}", call.readings.interval);
+        self.attempt("refutePeak", &name, challenger, &call, reasons).await
     }
 
     /// A schedule of the plan's inputs that is cheaper by more than the site's epsilon; or why there is none to show.
@@ -158,6 +181,24 @@ impl Protocol {
             Ok(None) => Err("no schedule was found that is cheaper by more than epsilon".to_owned()),
             Err(why) => Err(why),
         })
+    }
+
+    /// Refutes a plan if the contract would have it; else remembers why not.
+    async fn attempt(
+        &self,
+        what: &'static str,
+        which: &str,
+        challenger: &PrivateKeySigner,
+        call: &impl SolCall,
+        reasons: &mut Vec<(String, RevertReason)>,
+    ) -> Result<Option<Challenge>> {
+        match self.would(call, challenger.address()).await? {
+            Ok(()) => Ok(Some(self.refute(what, challenger, call).await?)),
+            Err(reason) => {
+                reasons.push((format!("{what}{which}"), reason));
+                Ok(None)
+            }
+        }
     }
 
     /// Needs of a certificate by their place, with the terms of the newest session at their EVSE.

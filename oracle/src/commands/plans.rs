@@ -85,8 +85,8 @@ pub struct StakeArgs {
 
 /// Has the contracts look for a fault in a plan, and refutes it where there is one. Exit code 1 where the plan holds.
 ///
-/// The certificate is read from the transaction that posted the plan, and what drivers asked for from their open sessions;
-/// nothing else is needed, and anyone may do it.
+/// The certificate is read from the transaction that posted the plan, what drivers asked for from their open sessions, and
+/// what batteries can hold from an earlier plan and posted readings; nothing else is needed, and anyone may do it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ChallengeArgs {
     /// Id of the site

@@ -13,6 +13,7 @@ import {Claims} from "../src/libraries/Claims.sol";
 import {OcmfBills} from "../src/libraries/OcmfBills.sol";
 import {Openings} from "../src/libraries/Openings.sol";
 import {Refutations} from "../src/libraries/Refutations.sol";
+import {Rewards} from "../src/libraries/Rewards.sol";
 import {CreditToken} from "../src/tokens/CreditToken.sol";
 
 /// @title Deploy
@@ -55,6 +56,7 @@ contract Deploy is Script {
         console.log("OcmfBills", address(OcmfBills));
         console.log("Openings", address(Openings));
         console.log("Refutations", address(Refutations));
+        console.log("Rewards", address(Rewards));
     }
 
     function _arguments() private view returns (Arguments memory) {

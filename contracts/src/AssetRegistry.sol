@@ -44,8 +44,6 @@ contract AssetRegistry is IAssetRegistry, EIP712 {
     /// @dev A batch of 1,024 int32 lanes is 4 kB of calldata, a layout 11 kB of the 24 kB that one account may store, and
     /// sums of that many lanes stay inside the partial sums of `Lanes`.
     uint256 internal constant MAX_ASSETS = 1024;
-    /// @dev The greatest int16 lane, 32,767 units of 10 W.
-    uint256 internal constant MAX_RATED_W = 327_670;
     uint8 internal constant MAX_PHASES = 3;
     /// @dev A change of the layout rewrites every delegate's slot in Dispatch, 5,000 gas each. A site has an oracle or two, a CPO's
     /// script and a few settlers.
@@ -718,7 +716,7 @@ contract AssetRegistry is IAssetRegistry, EIP712 {
 
     function _requireRating(Asset memory added) private pure {
         require(
-            added.ratedW > 0 && added.ratedW <= MAX_RATED_W && added.ratedW % Layout.UNIT_W == 0
+            added.ratedW > 0 && added.ratedW <= Layout.MAX_RATED_W && added.ratedW % Layout.UNIT_W == 0
                 && added.minW <= added.ratedW,
             BadRating(added.id, added.ratedW, added.minW)
         );

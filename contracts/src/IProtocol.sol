@@ -397,6 +397,45 @@ struct Flexibility {
     int64 worth;
 }
 
+/// @notice What shows how much a session's flexibility can have been worth at most.
+/// @param previous History of the site before the first of `steps`.
+/// @param steps Everything posted for the site from there on, oldest first, each as SetpointsPosted and ReadingsPosted define it.
+/// @param readings Of every interval that the session touched, from the one of its begin on. Of the last one they may be left
+/// out: they are posted after the bill, and what was billed says nearly as much.
+/// @param needs What plans of the stay took for the session, in any order. Where none is opened, the claim is believed what is
+/// best for it.
+struct RewardEvidence {
+    bytes32 previous;
+    bytes32[] steps;
+    PostedReadings[] readings;
+    OpenedNeed[] needs;
+}
+
+/// @notice Readings of an interval.
+/// @param step Which of the steps posted them.
+/// @param lanes,root As in ReadingsPosted.
+struct PostedReadings {
+    uint16 step;
+    bytes lanes;
+    bytes32 root;
+}
+
+/// @notice A leaf of the tree over a plan's needs (see Certificate), which begins with the plan's interval.
+/// @param step Which of the steps posted the plan's setpoints.
+/// @param plan As in PlanPosted.
+/// @param need The need's 16 bytes in the inputs.
+/// @param rowHash Hash of its powers.
+/// @param prices Node price and lower of import and feed-in price of each interval of its window, as they are hashed.
+/// @param siblings Merkle path from the leaf up.
+struct OpenedNeed {
+    uint16 step;
+    Plan plan;
+    bytes need;
+    bytes32 rowHash;
+    bytes prices;
+    bytes32[] siblings;
+}
+
 /// @notice What a driver signs to change a session (EIP-712, domain of Settlement).
 /// @param energyWh Energy wanted now.
 /// @param departure Second at which the driver leaves now; the present one stops the session.
@@ -962,6 +1001,15 @@ interface ISettlement {
     event FlexibilityClaimed(
         bytes32 indexed session, address indexed driver, bytes32 indexed site, Flexibility flexibility, Bill bill
     );
+    /// @notice Posted readings and plans show that flexibility was worth less than claimed: this is the bill now.
+    event RewardCorrected(
+        bytes32 indexed site,
+        address indexed driver,
+        bytes32 indexed evse,
+        bytes32 session,
+        address challenger,
+        Bill bill
+    );
     /// @notice Flexibility tokens were minted to the driver of a session, as many as the operator's pool can redeem.
     event FlexibilityRewarded(bytes32 indexed session, address indexed driver, uint128 claimed, uint256 minted);
     /// @notice Bookings held money of a driver, or let it go: to the driver, and as a fee to the site.
@@ -1033,7 +1081,7 @@ interface ISettlement {
     error TooSoonToReclaim(bytes32 session, uint256 time, uint256 from);
     /// @notice The reading that would keep the session open is no later than the last.
     error NotLater(bytes32 session, uint40 time, uint40 previous);
-    /// @notice The bill can no longer be disputed, nor flexibility claimed.
+    /// @notice The bill or its reward can no longer be disputed, or flexibility no longer be claimed.
     error DisputeWindowOver(bytes32 session, uint256 time, uint256 until);
     /// @notice The bill can still be disputed until `until`.
     error DisputeWindowOpen(bytes32 session, uint256 time, uint256 until);
@@ -1047,6 +1095,16 @@ interface ISettlement {
     error NotCertified(bytes32 session);
     /// @notice The session's flexibility was claimed, or none was.
     error WrongReward(bytes32 session, uint128 reward);
+    /// @notice By this evidence the driver's share may be `most`, which is no less than was claimed.
+    error RewardHolds(bytes32 session, uint128 reward, uint256 most);
+    /// @notice Readings of another number of intervals than the session touched.
+    error WrongReadingCount(bytes32 session, uint256 count, uint256 expected);
+    /// @notice The readings or the plan of an interval are not what was posted in the step named.
+    error NotPosted(bytes32 session, uint256 interval);
+    /// @notice The plan's interval is not a whole one of the stay.
+    error OutsideStay(bytes32 session, uint256 interval, uint256 first, uint256 last);
+    /// @notice The need is not one of the session's EVSE in the plan's tree, or begins later than the plan.
+    error NotInPlan(bytes32 session, uint256 interval);
 
     /// @notice Adds the caller's tokens to the wallet of `account`. Needs an ERC-20 allowance.
     function deposit(address account, uint256 amount) external;
@@ -1117,9 +1175,13 @@ interface ISettlement {
     function reclaim(Terms calldata terms) external;
     /// @notice Pays out what can no longer be disputed of a site's bills: fees, and the rest to its owner. Anyone may call it.
     function claim(bytes32 site) external;
-    /// @notice Claims the reward of a settled session's flexibility for its driver, within the dispute window. Needs
-    /// RIGHT_SETTLE, and certificates of all schedules of the session.
+    /// @notice Claims the reward of a settled session's flexibility for its driver, within CLAIM_WINDOW, so that there is time
+    /// left to dispute it. Needs RIGHT_SETTLE, and certificates of all schedules of the session.
     function claimFlexibility(Terms calldata terms, Bill calldata bill, Flexibility calldata flexibility) external;
+    /// @notice Lowers a claimed reward within the dispute window to the driver's share of what flexibility can have been worth at
+    /// most, by readings and plans that were posted. Anyone may call it; the contract alone decides.
+    /// @dev The power of the car is not on chain. The bound is over all that it can have had, and above every honest claim.
+    function disputeReward(Terms calldata terms, Bill calldata bill, RewardEvidence calldata evidence) external;
     /// @notice Mints a claimed reward when the dispute window is over; nothing where a plan of the session was refuted since.
     /// Anyone may call it.
     /// @dev Within MINT_GRACE of the window's end: later the session's place may be another's.
@@ -1492,9 +1554,10 @@ enum SitePart {
 /// @notice Three byte strings, in the form of docs/proof.md, and what drivers prove their part of them by.
 /// @param root Merkle root over one leaf per need, in their order; zero without needs. A leaf is
 /// keccak256(bytes.concat(keccak256(abi.encode(uint256 lane, bytes32 needHash, bytes32 rowHash, bytes32 priceHash)))): hashes of
-/// the need's 16 bytes in the inputs, of its powers in the schedule, two bytes for each interval of its window, and of its
-/// group's node prices in those intervals, eight bytes each (int64, micro per kWh), without the surcharge. Pairs are hashed in
-/// ascending order, and an odd node moves up. Nobody computes it in the posting; `refuteRoot` does.
+/// the need's 16 bytes in the inputs, of its powers in the schedule, two bytes for each interval of its window, and of the prices
+/// in those intervals, twelve bytes each, micro per kWh: its group's node price (int64), without the surcharge, and the lower of
+/// import and feed-in price (int32). Pairs are hashed in ascending order, and an odd node moves up. Nobody computes it in the
+/// posting; `refuteRoot` does.
 struct Certificate {
     bytes inputs;
     bytes schedule;

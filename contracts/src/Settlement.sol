@@ -15,6 +15,7 @@ import {
     OcmfKey,
     OcmfRecord,
     Request,
+    RewardEvidence,
     SessionState,
     SignedReading,
     Tariff,
@@ -30,6 +31,7 @@ import {Billed, Place} from "./libraries/LedgerWords.sol";
 import {OcmfBills} from "./libraries/OcmfBills.sol";
 import {Openings} from "./libraries/Openings.sol";
 import {Readings} from "./libraries/Readings.sol";
+import {Rewards} from "./libraries/Rewards.sol";
 import {FlexibilityToken} from "./tokens/FlexibilityToken.sol";
 
 /// @title Settlement
@@ -48,6 +50,7 @@ contract Settlement is Wallets, Multicall {
     uint256 public constant MAX_HOLD = Openings.MAX_HOLD;
     uint256 public constant MAX_OPEN_DELAY = Bills.MAX_OPEN_DELAY;
     uint256 public constant DISPUTE_WINDOW = Ledger.DISPUTE_WINDOW;
+    uint256 public constant CLAIM_WINDOW = Ledger.CLAIM_WINDOW;
     uint256 public constant MINT_GRACE = Ledger.MINT_GRACE;
     uint256 public constant MAX_PLACES = Ledger.MAX_PLACES;
     uint256 public constant MAX_READINGS = Readings.MAX_READINGS;
@@ -124,6 +127,11 @@ contract Settlement is Wallets, Multicall {
     /// @inheritdoc ISettlement
     function claimFlexibility(Terms calldata, Bill calldata, Flexibility calldata) external nonReentrant {
         Claims.claimFlexibility(_books, msg.data[4:], registry, certificates);
+    }
+
+    /// @inheritdoc ISettlement
+    function disputeReward(Terms calldata, Bill calldata, RewardEvidence calldata) external nonReentrant {
+        Rewards.dispute(_books, msg.data[4:], registry);
     }
 
     /// @inheritdoc ISettlement

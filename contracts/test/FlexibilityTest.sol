@@ -17,6 +17,7 @@ abstract contract FlexibilityTest is BaseTest {
     uint32 internal constant LAST = FIRST + 8;
     uint256 internal constant INTERVALS = 9;
     uint256 internal constant WINDOW_END = START + 2 hours + 2 days;
+    uint256 internal constant CLAIM_END = WINDOW_END - 12 hours;
     uint256 internal constant POOL = 1_000e6;
 
     Certificates internal certificates;

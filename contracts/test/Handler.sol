@@ -9,7 +9,7 @@ import {DispatchActions} from "./handlers/DispatchActions.sol";
 contract Handler is DispatchActions {
     /// @notice What users do within one second. What most depends on comes more than once.
     function actions() public pure returns (bytes4[] memory all) {
-        all = new bytes4[](38);
+        all = new bytes4[](39);
         (all[0], all[1], all[2]) = (this.deposit.selector, this.deposit.selector, this.withdraw.selector);
         (all[3], all[4], all[5]) = (this.withdrawFor.selector, this.migrate.selector, this.donate.selector);
         (all[6], all[7], all[8]) = (this.open.selector, this.open.selector, this.open.selector);
@@ -23,7 +23,7 @@ contract Handler is DispatchActions {
         (all[29], all[30], all[31]) = (this.noShow.selector, this.hostIntervals.selector, this.hostPrices.selector);
         (all[32], all[33]) = (this.hostEvse.selector, this.govern.selector);
         (all[34], all[35]) = (this.postSetpoints.selector, this.postReadings.selector);
-        (all[36], all[37]) = (this.setServed.selector, this.passOn.selector);
+        (all[36], all[37], all[38]) = (this.setServed.selector, this.passOn.selector, this.disputeReward.selector);
     }
 
     /// @notice As `actions`, with time passing in every tenth.

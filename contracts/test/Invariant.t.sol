@@ -48,8 +48,8 @@ contract HandlerTest is Test {
     uint256 private constant RUNS = 120;
     /// @dev Longer runs than those of the laws, so that fewer do.
     uint256 private constant ACTIONS = 150;
-    uint256 private constant ACTS = 36;
-    uint256 private constant REFUSALS = 42;
+    uint256 private constant ACTS = 37;
+    uint256 private constant REFUSALS = 43;
 
     Handler private handler;
 
@@ -122,6 +122,7 @@ contract HandlerTest is Test {
         (IAssetRegistry.removeAsset.selector, IAssetRegistry.setPaused.selector, IAssetRegistry.acceptOwner.selector);
         (acts[33], acts[34], acts[35]) =
         (IDispatch.postSetpoints.selector, IDispatch.postReadings.selector, IAssetRegistry.setGroupLimits.selector);
+        acts[36] = ISettlement.disputeReward.selector;
     }
 
     function _refusals() private pure returns (bytes4[] memory refusals) {
@@ -162,5 +163,6 @@ contract HandlerTest is Test {
         (IDispatch.ImportLimitExceeded.selector, IDispatch.ExportLimitExceeded.selector, IDispatch.WrongSign.selector);
         (refusals[39], refusals[40], refusals[41]) =
         (IDispatch.RatingExceeded.selector, IDispatch.AlreadyDispatched.selector, IDispatch.AlreadyMetered.selector);
+        refusals[42] = ISettlement.WrongReadingCount.selector;
     }
 }

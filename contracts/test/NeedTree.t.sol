@@ -166,7 +166,9 @@ contract NeedTreeTest is ScheduleVerifierTest {
             (bytes memory row, bytes memory seen) = ("", "");
             for (uint256 t = uint8(need[3]); t < uint8(need[5]); ++t) {
                 row = bytes.concat(row, c.schedule[cell], c.schedule[cell + 1]);
-                seen = bytes.concat(seen, bytes8(uint64(prices[uint8(need[2])][t])));
+                seen = bytes.concat(
+                    seen, bytes8(uint64(prices[uint8(need[2])][t])), bytes4(uint32(_least(c.inputs, parts, t)))
+                );
                 cell += 2;
             }
             uint256 lane = uint16(bytes2(need));
@@ -174,6 +176,32 @@ contract NeedTreeTest is ScheduleVerifierTest {
         }
         assertEq(parts.needs, 50);
         assertEq(this.rootOf(c), NeedTree.root(leaves));
+    }
+
+    /// @dev The lower of import and feed-in price, by where they are: behind the header, even intervals first.
+    function _least(bytes memory inputs, InputParts.Parts memory parts, uint256 t) private pure returns (int32) {
+        uint256 half = 32 * ((parts.intervals + 15) / 16);
+        uint256 within = t % 2 * half + t / 2 * 4;
+        int32 imported = _priceAt(inputs, 29 + within);
+        int32 fed = _priceAt(inputs, 29 + 2 * half + (inputs[28] == 0x01 ? 0 : within));
+        return imported < fed ? imported : fed;
+    }
+
+    function _priceAt(bytes memory data, uint256 offset) private pure returns (int32) {
+        uint256 number;
+        for (uint256 i; i < 4; ++i) {
+            number = number << 8 | uint8(data[offset + i]);
+        }
+        return int32(int256(number) - (1 << 27));
+    }
+
+    /// Of a leaf anybody can tell the least that its prices count for.
+    function test_theRootBindsGridPrices() public view {
+        Certificate memory c = _certificate(_read("days.json"), 0);
+        bytes32 root = this.rootOf(c);
+        c.inputs[29 + 3] ^= 0x01;
+        c.inputs[29 + 64 * 6 + 3] ^= 0x01;
+        assertNotEq(this.rootOf(c), root);
     }
 
     function test_revert_aWindowBeyondTheHorizon() public {

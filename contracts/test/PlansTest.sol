@@ -91,7 +91,7 @@ abstract contract PlansTest is SiteTest {
     }
 
     function _leaf(uint256 lane, bytes memory need) private pure returns (bytes32) {
-        bytes memory hashes = abi.encode(lane, keccak256(need), keccak256(new bytes(2)), keccak256(new bytes(8)));
+        bytes memory hashes = abi.encode(lane, keccak256(need), keccak256(new bytes(2)), keccak256(new bytes(12)));
         return keccak256(bytes.concat(keccak256(hashes)));
     }
 

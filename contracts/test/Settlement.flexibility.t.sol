@@ -23,7 +23,7 @@ contract SettlementClaimFlexibilityTest is FlexibilityTest {
         moved.displacedWhIntervals = uint64(bound(displaced, 0, ENERGY_WH * INTERVALS));
         uint256 most = uint256(moved.activatedWh) * REWARD_CAP / 1000;
         moved.worth = int64(bound(worth, type(int64).min, int256(most)));
-        vm.warp(bound(time, bill.settledAt, WINDOW_END));
+        vm.warp(bound(time, bill.settledAt, CLAIM_END));
         Bill memory expected = bill;
         expected.reward = moved.worth > 0 ? uint128(uint64(moved.worth)) * REWARD_BPS / 10_000 : 0;
 
@@ -178,17 +178,19 @@ contract SettlementClaimFlexibilityTest is FlexibilityTest {
         settlement.claimFlexibility(terms, bill, _moved());
     }
 
-    function test_boundary_lastSecondOfTheWindow() public {
-        vm.warp(WINDOW_END);
+    /// @dev Half a day before the last second in which the claim can be disputed.
+    function test_boundary_lastSecondOfTheClaimWindow() public {
+        assertEq(settlement.DISPUTE_WINDOW() - settlement.CLAIM_WINDOW(), 12 hours, "left to dispute");
+        vm.warp(CLAIM_END);
         _claim(_moved());
         assertEq(bill.reward, 1e6, "reward");
     }
 
     function test_revert_DisputeWindowOver(uint256 time) public {
-        time = bound(time, WINDOW_END + 1, type(uint40).max);
+        time = bound(time, CLAIM_END + 1, type(uint40).max);
         vm.warp(time);
         _expectClaimRevert(
-            _moved(), abi.encodeWithSelector(ISettlement.DisputeWindowOver.selector, terms.session, time, WINDOW_END)
+            _moved(), abi.encodeWithSelector(ISettlement.DisputeWindowOver.selector, terms.session, time, CLAIM_END)
         );
     }
 

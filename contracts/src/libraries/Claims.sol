@@ -80,7 +80,8 @@ library Claims {
         Flexibility memory moved = evidence.flexibility;
         bool authorised = registry.isAuthorised(terms.site, msg.sender, RIGHT_SETTLE);
         require(authorised, ISettlement.NotAuthorised(terms.site, msg.sender, RIGHT_SETTLE));
-        Bills.requireDisputable(terms.session, bill.settledAt);
+        uint256 until = bill.settledAt + Ledger.CLAIM_WINDOW;
+        require(block.timestamp <= until, ISettlement.DisputeWindowOver(terms.session, block.timestamp, until));
         require(bill.reward == 0, ISettlement.WrongReward(terms.session, bill.reward));
         require(_isCertified(certificates, terms.site, bill), ISettlement.NotCertified(terms.session));
 

@@ -30,9 +30,10 @@ library InputBytes {
     uint256 internal constant BATTERY_VALUE_AT = 21;
     uint256 internal constant BATTERY_WEAR_AT = 25;
     uint256 internal constant NEED = 16;
-    /// @dev In a need: the members that refutations look at.
+    /// @dev In a need: the members that refutations and disputes look at.
     uint256 internal constant NEED_FROM_AT = 3;
     uint256 internal constant NEED_UNTIL_AT = 5;
+    uint256 internal constant NEED_MOST_AT = 6;
     uint256 internal constant NEED_LEAST_AT = 8;
     uint256 internal constant NEED_ENERGY_AT = 10;
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 import {InputBytes} from "./InputBytes.sol";
+import {Series} from "./Series.sol";
 
 /// @title Where the parts of a certificate's inputs are
 /// @notice For refutations, which are rare: checked slices and plain loops, so that what is missing reverts. What is read in
@@ -99,6 +100,19 @@ library InputParts {
     function numberAt(bytes calldata data, uint256 from, uint256 intervals, uint256 t) internal pure returns (uint256) {
         uint256 half = seriesBytes(intervals) / 2;
         return number(data, from + t % 2 * half + t / 2 * InputBytes.NUMBER, InputBytes.NUMBER);
+    }
+
+    /// @notice Import and feed-in price of interval `t`.
+    function gridPrices(bytes calldata inputs, Parts memory parts, uint256 t)
+        internal
+        pure
+        returns (int256 imported, int256 fed)
+    {
+        imported = int256(numberAt(inputs, InputBytes.HEADER, parts.intervals, t)) - int256(Series.BIAS);
+        uint256 number_ = parts.hasOneFeedInPrice
+            ? number(inputs, parts.feedInAt, InputBytes.NUMBER)
+            : numberAt(inputs, parts.feedInAt, parts.intervals, t);
+        fed = int256(number_) - int256(Series.BIAS);
     }
 
     /// @notice The big-endian number of `size` bytes from `at`.

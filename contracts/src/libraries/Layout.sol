@@ -35,6 +35,8 @@ library Layout {
     uint256 private constant FLOW_BPS = 11_000;
     /// @dev One lane unit.
     uint256 internal constant UNIT_W = 10;
+    /// @dev The greatest int16 lane.
+    uint256 internal constant MAX_RATED_W = UNIT_W * uint256(uint16(type(int16).max));
 
     /// @dev What is added to a setpoint so that signed order becomes unsigned order.
     uint256 internal constant BIAS = 0x8000;

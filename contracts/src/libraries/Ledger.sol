@@ -11,6 +11,9 @@ import {Nonces} from "./Nonces.sol";
 library Ledger {
     /// @dev Long enough for a driver's app to be opened once after the night, and short enough to be paid by.
     uint256 internal constant DISPUTE_WINDOW = 2 days;
+    /// @dev Flexibility is claimed in it: long enough for plans that are certified a day after their interval, and half a day
+    /// short of the window in which a claim can be disputed.
+    uint256 internal constant CLAIM_WINDOW = 36 hours;
     /// @dev Sessions of one EVSE that can be disputed at the same time: one every twelve minutes through the whole window finds
     /// a place in whatever order places were added.
     uint256 internal constant MAX_PLACES = 480;

@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 import {Hashes as PairHashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 import {Certificate, IScheduleVerifier} from "../IProtocol.sol";
 import {InputBytes} from "./InputBytes.sol";
 import {InputParts} from "./InputParts.sol";
@@ -11,13 +12,14 @@ import {Series} from "./Series.sol";
 /// @notice By its leaf a driver shows what the plan took for its need, gave it, and what power was worth at its place, from a
 /// certificate of hundreds. `oracle` computes the same root before it posts. Plain loops: this runs in refutations only.
 library NeedTree {
-    /// @dev Of a node price in the hash of a leaf: int64.
-    uint256 private constant PRICE_BYTES = 8;
+    /// @dev Of an interval in the prices of a leaf: the node price (int64), and the lower of import and feed-in price (int32).
+    uint256 internal constant PRICE_BYTES = 12;
+    uint256 internal constant NODE_PRICE_BYTES = 8;
 
     /// @notice Leaf of a need. Hashed twice, so that no inner node can pass for a leaf.
     /// @param needHash Of the need's bytes in the inputs.
     /// @param rowHash Of its powers in the schedule, two bytes for each interval of its window.
-    /// @param priceHash Of the node prices of its group in the same intervals, eight bytes each.
+    /// @param priceHash Of the prices in the same intervals, PRICE_BYTES each.
     function leaf(uint256 lane, bytes32 needHash, bytes32 rowHash, bytes32 priceHash) internal pure returns (bytes32) {
         return keccak256(bytes.concat(keccak256(abi.encode(lane, needHash, rowHash, priceHash))));
     }
@@ -25,7 +27,7 @@ library NeedTree {
     /// @notice Root of a certificate's needs; zero where there are none.
     function rootOf(Certificate calldata certificate) internal pure returns (bytes32) {
         InputParts.Parts memory parts = InputParts.split(certificate.inputs);
-        bytes[] memory prices = _packed(nodePrices(certificate, parts));
+        bytes[] memory prices = _packed(nodePrices(certificate, parts), leastPrices(certificate.inputs, parts));
         bytes32[] memory leaves = new bytes32[](parts.needs);
         uint256 need = parts.needsAt;
         uint256 cells;
@@ -88,6 +90,20 @@ library NeedTree {
         }
     }
 
+    /// @notice By interval the lower of import and feed-in price, micro per kWh: least that a node price counts for when
+    /// flexibility is rewarded.
+    function leastPrices(bytes calldata inputs, InputParts.Parts memory parts)
+        internal
+        pure
+        returns (int32[] memory least)
+    {
+        least = new int32[](parts.intervals);
+        for (uint256 t; t < parts.intervals; ++t) {
+            (int256 imported, int256 fed) = InputParts.gridPrices(inputs, parts, t);
+            least[t] = int32(SignedMath.min(imported, fed));
+        }
+    }
+
     /// @dev Adds a series with its bias.
     function _add(int64[] memory prices, bytes calldata multipliers, uint256 offset) private pure {
         for (uint256 t; t < prices.length; ++t) {
@@ -135,20 +151,20 @@ library NeedTree {
         }
     }
 
-    function _packed(int64[][] memory prices) private pure returns (bytes[] memory packed) {
+    function _packed(int64[][] memory prices, int32[] memory least) private pure returns (bytes[] memory packed) {
         packed = new bytes[](prices.length);
         for (uint256 g; g < prices.length; ++g) {
-            packed[g] = _pack(prices[g]);
+            packed[g] = _pack(prices[g], least);
         }
     }
 
-    /// @dev Eight bytes a price, and room for the rest of the last word that is written.
-    function _pack(int64[] memory prices) private pure returns (bytes memory packed) {
+    /// @dev PRICE_BYTES an interval, and room for the rest of the last word that is written.
+    function _pack(int64[] memory prices, int32[] memory least) private pure returns (bytes memory packed) {
         packed = new bytes(PRICE_BYTES * prices.length + 32);
         for (uint256 t; t < prices.length; ++t) {
-            bytes8 price = bytes8(uint64(prices[t]));
+            bytes12 both = bytes12(uint96(uint64(prices[t])) << 32 | uint32(least[t]));
             assembly ("memory-safe") {
-                mstore(add(add(packed, 32), mul(PRICE_BYTES, t)), price)
+                mstore(add(add(packed, 32), mul(PRICE_BYTES, t)), both)
             }
         }
     }

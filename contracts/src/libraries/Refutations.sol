@@ -27,7 +27,6 @@ import {InputBytes} from "./InputBytes.sol";
 import {InputParts} from "./InputParts.sol";
 import {Layout} from "./Layout.sol";
 import {NeedTree} from "./NeedTree.sol";
-import {Series} from "./Series.sol";
 import {Stored} from "./Stored.sol";
 
 /// @title What of a plan can be shown to be wrong
@@ -152,15 +151,8 @@ library Refutations {
         bytes calldata prices,
         uint256 i
     ) private pure returns (bool) {
-        uint256 imported = InputParts.numberAt(inputs, InputBytes.HEADER, parts.intervals, t);
-        uint256 fed = parts.hasOneFeedInPrice
-            ? InputParts.number(inputs, parts.feedInAt, InputBytes.NUMBER)
-            : InputParts.numberAt(inputs, parts.feedInAt, parts.intervals, t);
-        return _unbiased(imported) == _priceAt(prices, i) && _unbiased(fed) == _priceAt(prices, DAY + i);
-    }
-
-    function _unbiased(uint256 number) private pure returns (int256) {
-        return int256(number) - int256(Series.BIAS);
+        (int256 imported, int256 fed) = InputParts.gridPrices(inputs, parts, t);
+        return imported == _priceAt(prices, i) && fed == _priceAt(prices, DAY + i);
     }
 
     function _priceAt(bytes calldata prices, uint256 i) private pure returns (int256) {

@@ -45,7 +45,7 @@ abstract contract RewardActions is SessionActions {
         address sender = seed % 16 == 1 ? stranger : oracle;
         bytes4 refusal = _stateRefusal(session, SessionState.Settled);
         if (!_mayUse(sender, RIGHT_SETTLE)) refusal = _either(refusal, ISettlement.NotAuthorised.selector);
-        if (block.timestamp > bill.settledAt + DISPUTE_WINDOW) {
+        if (block.timestamp > bill.settledAt + CLAIM_WINDOW) {
             refusal = _either(refusal, ISettlement.DisputeWindowOver.selector);
         }
         if (bill.reward != 0) refusal = _either(refusal, ISettlement.WrongReward.selector);
@@ -58,6 +58,27 @@ abstract contract RewardActions is SessionActions {
         session.bill.reward = uint128(worth * session.terms.rewardBps / BPS);
         if (session.bill.reward > 0) session.rewarded = true;
         assertLe(session.bill.reward * 1000, bill.stopMilliWh * session.terms.rewardCap / 1000, "at most the cap");
+        _requireKept(session);
+    }
+
+    /// @dev Without readings: a stay within one interval is worth nothing, any other is not disputed.
+    function disputeReward(uint256 which) external {
+        if (_sessions.length == 0) return;
+        Session storage session = _rewarded(which);
+        Bill memory bill = session.bill;
+        bytes4 refusal = _stateRefusal(session, SessionState.Settled);
+        if (block.timestamp > bill.settledAt + DISPUTE_WINDOW) {
+            refusal = _either(refusal, ISettlement.DisputeWindowOver.selector);
+        }
+        bool isWithin = bill.stopTime == 0 || (bill.stopTime - 1) / INTERVAL_S <= bill.startTime / INTERVAL_S;
+        if (bill.reward == 0) refusal = _either(refusal, ISettlement.WrongReward.selector);
+        else if (!isWithin) refusal = _either(refusal, ISettlement.WrongReadingCount.selector);
+        RewardEvidence memory evidence;
+        evidence.previous = dispatch.history(SITE);
+        bytes memory call = abi.encodeCall(ISettlement.disputeReward, (session.terms, bill, evidence));
+        _attempt(stranger, address(settlement), call, refusal);
+        if (refusal != 0) return;
+        session.bill.reward = 0;
         _requireKept(session);
     }
 

@@ -12,6 +12,7 @@ abstract contract SessionActions is BookingActions {
     /// @dev Between counters of a session's readings, so that others can be found between them.
     uint64 internal constant COUNTER_STEP = 10;
     uint256 internal constant DISPUTE_WINDOW = 2 days;
+    uint256 internal constant CLAIM_WINDOW = 36 hours;
 
     /// @dev A sound request in three of four cases; else one of everything that can be wrong with it.
     function open(uint256 who, uint256 where, uint256 ceiling, uint256 stay, uint256 seed) external {

@@ -297,6 +297,36 @@ proptest! {
         }
     }
 
+    /// Whoever posts chooses the multipliers. Where the site draws and its limit leaves the cars their baseline, a price that
+    /// is moved opens a gap of at least what all their flexibility gains by it: the tolerance bounds both.
+    #[test]
+    fn rewards_are_steered_by_no_more_than_the_gap_that_opens(
+        prices in prop::collection::vec(1_000_i64..300_000, 2..6),
+        cars in prop::collection::vec((1_i64..4, 1_i64..12), 1..4),
+        delta in prop::sample::select(vec![-50_000_i64, -7_000, -300, 300, 7_000, 50_000]),
+    ) {
+        let limit = cars.iter().map(|(max, _)| max).sum();
+        let problem = tiny(limit, &prices, &cars);
+        let (schedule, multipliers) = planned(&problem);
+        let drawn = |lane: usize, t: usize| schedule.power_w[lane][t].0 / 10;
+        // By car: maximum power until what it gets is reached.
+        let ahead = |lane: usize, t: usize| {
+            let all: i64 = (0..prices.len()).map(|t| drawn(lane, t)).sum();
+            (all - cars[lane].0 * t as i64).clamp(0, cars[lane].0) - drawn(lane, t)
+        };
+        for t in 0..prices.len() {
+            let flows: i64 = (0..cars.len()).map(|lane| drawn(lane, t)).sum();
+            if flows == 0 || flows == limit || multipliers.node_price[0][t] != prices[t] {
+                continue;
+            }
+            let mut steered = multipliers.clone();
+            steered.node_price[0][t] += delta;
+            let gap = certify(&problem, &schedule, &steered).expect("any multipliers are valid").verdict.gap();
+            let gained: i64 = (0..cars.len()).map(|lane| delta * ahead(lane, t)).sum();
+            prop_assert!(gap >= 100 * i128::from(gained), "interval {t}: {gained} gained, gap {gap}");
+        }
+    }
+
     /// Multipliers are asked for beside the plan, not in its place.
     #[test]
     fn a_plan_is_the_same_with_and_without_certificate(recipe in recipes()) {

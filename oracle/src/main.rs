@@ -1,7 +1,7 @@
 //! `provolt`: runs a network of charge points, and proves what it does.
 
 use clap::{Parser, Subcommand};
-use oracle::commands::{claim, deploy, explain, history, plans, register, replay, status, submit, verify};
+use oracle::commands::{claim, deploy, dispute, explain, history, plans, register, replay, status, submit, verify};
 use oracle::run;
 use std::io::Write;
 use std::process::ExitCode;
@@ -43,6 +43,8 @@ enum Command {
     Stake(plans::StakeArgs),
     // Its own text is the longer one.
     Challenge(plans::ChallengeArgs),
+    // As Challenge.
+    Dispute(dispute::Args),
     /// Lists what has happened: sessions opened and settled, bills corrected and paid out, bookings
     History(history::Args),
     // Its own text is the longer one.
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
                 Command::Rules(args) => plans::rules(&args, &mut out).await?,
                 Command::Stake(args) => plans::stake(&args, &mut out).await?,
                 Command::Challenge(args) => return plans::challenge(&args, &mut out).await,
+                Command::Dispute(args) => return dispute::run(&args, &mut out).await,
                 Command::History(args) => history::run(&args, &mut out).await?,
                 Command::Verify(args) => return verify::run(&args, &mut out).await,
                 Command::Explain(args) => explain::run(&args, &mut out).await?,

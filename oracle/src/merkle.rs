@@ -14,10 +14,16 @@ pub fn leaf(lane: u16, start: B256, stop: B256) -> B256 {
 
 /// Leaf of a need of a certified plan, as `Certificate.root` of IProtocol.sol has them.
 pub fn need_leaf(leaf: &Leaf) -> B256 {
-    let prices: Vec<u8> = leaf.price.iter().flat_map(|price| price.to_be_bytes()).collect();
     let lane = alloy::primitives::U256::from(leaf.lane);
-    let fields = (lane, keccak256(&leaf.need), keccak256(&leaf.cells), keccak256(prices));
+    let fields = (lane, keccak256(&leaf.need), keccak256(&leaf.cells), keccak256(need_prices(leaf)));
     keccak256(keccak256(fields.abi_encode_params()))
+}
+
+/// The prices of a need as its leaf hashes them: by interval eight bytes of node price and four of the lower grid price.
+pub fn need_prices(leaf: &Leaf) -> Vec<u8> {
+    // Prices of a series have 28 bits.
+    let of = |(node, least): (&i64, &i64)| [node.to_be_bytes().as_slice(), &(*least as i32).to_be_bytes()].concat();
+    leaf.price.iter().zip(&leaf.least_price).flat_map(of).collect()
 }
 
 /// A certificate as it is posted, with the root over its needs.

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// A bill can be disputed for so long: Settlement's DISPUTE_WINDOW.
 const DISPUTE_WINDOW_S: i64 = 2 * 86_400;
+/// Flexibility can be claimed for so long after the bill: Settlement's CLAIM_WINDOW.
+const CLAIM_WINDOW_S: i64 = 36 * 3600;
 /// A foreign chain may take a few blocks.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -50,7 +52,7 @@ pub struct Scored {
 }
 
 /// Releases the plans of a site that nobody has refuted in time, and claims the flexibility of sessions that had to wait for
-/// that. Twice a day is often enough: a plan is open to challenge for a day, and a claim to be made for two.
+/// that. Twice a day is often enough: a plan is open to challenge for a day, and a claim to be made for half a day more.
 pub async fn catch_up(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
     let mut paid = PaidOut::default();
     let plans = protocol.releasable(site).await?.into_iter();
@@ -126,17 +128,10 @@ pub async fn score(protocol: &Protocol, store: &Store, site: B256) -> Result<Sco
 /// Claims of a site's sessions whose bills are final and whose tokens were not minted yet, with what Settlement asks for.
 async fn rewards_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill)>> {
     let which = Which { site: Some(site), ..Which::default() };
-    let minted: BTreeSet<B256> = protocol.flexibility_rewarded().await?.into_iter().map(|r| r.event.session).collect();
-    let claims = protocol.flexibility_claimed().await?.into_iter().map(|c| c.event);
-    let mut bills: BTreeMap<B256, Bill> = claims.filter(|c| c.site == site).map(|c| (c.session, c.bill)).collect();
-    for corrected in protocol.bills_corrected(&which).await? {
-        if let Some(bill) = bills.get_mut(&corrected.event.session).filter(|_| corrected.event.bill.reward > 0) {
-            *bill = corrected.event.bill;
-        }
-    }
+    let mut bills = protocol.newest_bills(&which).await?;
     let now = protocol.chain.head().await?.time;
     let is_due = |bill: &Bill| bill.reward > 0 && now.0 > bill.settledAt.to::<i64>() + DISPUTE_WINDOW_S;
-    bills.retain(|session, bill| is_due(bill) && !minted.contains(session));
+    bills.retain(|_, bill| is_due(bill));
     if bills.is_empty() {
         return Ok(Vec::new());
     }
@@ -157,7 +152,7 @@ async fn claims_due(protocol: &Protocol, site: B256) -> Result<Vec<(Terms, Bill,
     let now = protocol.chain.head().await?.time;
     let claimed: BTreeSet<B256> = protocol.flexibility_claimed().await?.into_iter().map(|c| c.event.session).collect();
     let settled = protocol.sessions_settled(&Which { site: Some(site), ..Which::default() }).await?;
-    let open = |bill: &Bill| now.0 <= bill.settledAt.to::<i64>() + DISPUTE_WINDOW_S;
+    let open = |bill: &Bill| now.0 <= bill.settledAt.to::<i64>() + CLAIM_WINDOW_S;
     let waits = settled.into_iter().map(|s| s.event).filter(|s| open(&s.bill) && !claimed.contains(&s.session));
     let waits: Vec<_> = waits.collect();
     if waits.is_empty() {

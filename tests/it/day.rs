@@ -13,7 +13,7 @@ use oracle::chain::anvil::{self, Anvil};
 use oracle::chain::events::Which;
 use oracle::chain::scores::MeanScore;
 use oracle::chain::{Chain, Deployment, Protocol};
-use oracle::commands::status;
+use oracle::commands::{ChainArgs, status};
 use oracle::keys::Keyring;
 use oracle::payout::{Scored, pay_out};
 use oracle::store::Store;
@@ -113,6 +113,11 @@ impl Ground {
             || -> Result<i64> { Ok(self.journal()?.query_row("SELECT COUNT(*) FROM journal", [], |r| r.get(0))?) };
         // Not there yet, or just being written.
         count().ok().and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn args(&self) -> ChainArgs {
+        let deployment = Some(self.state().join("deployment.json"));
+        ChainArgs { rpc: self.rpc().to_owned(), keys: None, deployment }
     }
 
     pub(super) async fn protocol(&self) -> Result<Protocol> {

@@ -11,4 +11,5 @@ mod house;
 mod nonsense;
 mod pages;
 mod plans;
+mod rewards;
 mod sessions;

@@ -152,7 +152,8 @@ library Rewards {
         uint256 whole = stay.drawnWh.length;
         uint256 count = evidence.readings.length;
         require(count == whole || count == whole + 1, ISettlement.WrongReadingCount(terms.session, count, whole + 1));
-        uint256 left = (bill.stopMilliWh - bill.startMilliWh) / MILLI_WH_PER_WH;
+        // Up: registers in whole Wh may differ by one more than those that were billed.
+        uint256 left = Math.ceilDiv(bill.stopMilliWh - bill.startMilliWh, MILLI_WH_PER_WH);
         uint256 before;
         for (uint256 i; i <= whole; ++i) {
             if (i == whole) stay.doubtWh = Math.min(before, left);

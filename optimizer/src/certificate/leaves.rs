@@ -20,6 +20,8 @@ pub struct Leaf {
     pub cells: Vec<u8>,
     /// Price of one more kWh at its EVSE in each interval of its window, micro per kWh; the risk price apart.
     pub price: Vec<i64>,
+    /// The lower of import and feed-in price in the same intervals, micro per kWh: least that a node price counts for.
+    pub least_price: Vec<i64>,
 }
 
 impl Leaf {
@@ -53,6 +55,7 @@ impl Leaf {
 pub fn leaves(inputs: &[u8], schedule: &[u8], multipliers: &[u8]) -> Result<Vec<Leaf>, Refused> {
     let plan = priced(inputs, multipliers)?;
     let prices: Vec<&[i64]> = plan.node_prices().collect();
+    let (import, feed_in) = plan.prices();
     let [_, (mut reader, count), ..] = plan.assets();
     let mut at = 0;
     let mut leaves = Vec::with_capacity(count);
@@ -80,6 +83,7 @@ pub fn leaves(inputs: &[u8], schedule: &[u8], multipliers: &[u8]) -> Result<Vec<
             need,
             cells: cells.to_vec(),
             price: prices[group][from..until].to_vec(),
+            least_price: (from..until).map(|t| import[t].min(feed_in[t]) - BIAS).collect(),
         });
     }
     Ok(leaves)

@@ -163,6 +163,12 @@ fn collect(told: &mut Told, setting: &Setting, range: &Range, fact: &Fact, sessi
             told.earned.claimed = e.bill.reward;
             told.earned.why = "claimed; minted once the bill can no longer be disputed".to_owned();
         }
+        S::RewardCorrected(e) if e.session == session => {
+            let (from, to) = (told.earned.claimed, e.bill.reward);
+            let what = format!("posted readings and plans lowered the reward from {from} to {to} tokens");
+            told.disputes.push(Dispute { time: at.time, what, transaction });
+            told.earned.claimed = to;
+        }
         S::FlexibilityRewarded(e) if e.session == session => {
             told.earned.minted = u128::try_from(e.minted).unwrap_or(u128::MAX);
             told.earned.why = "minted, as much as the operator's pool can redeem".to_owned();

@@ -6,13 +6,15 @@ use super::registry::Registry;
 use super::report::{Kind, Tally};
 use super::sessions::{DISPUTE_WINDOW_S, Sessions};
 use crate::abi::IFlexibilityToken::{self, IFlexibilityTokenEvents as P};
-use crate::abi::ISettlement::{FlexibilityClaimed, FlexibilityRewarded, ISettlementEvents as S};
-use crate::abi::{Bill, SessionState};
+use crate::abi::ISettlement::{FlexibilityClaimed, FlexibilityRewarded, ISettlementEvents as S, RewardCorrected};
+use crate::abi::{Bill, SessionState, Terms};
 use alloy::primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rates are per this many base units of the token.
 const RATE_UNIT: u64 = 1_000_000;
+/// Flexibility is claimed so long after the bill, and half a day is left to dispute it.
+const CLAIM_WINDOW_S: u64 = 36 * 3600;
 
 /// Credit that an operator gives for tokens.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,7 +55,7 @@ impl Rewards {
             t.holds(Kind::Flexibility, at, false, what, wanted, say!("{:?}", session.state));
             return;
         };
-        let until = bill.settledAt.to::<u64>() + DISPUTE_WINDOW_S;
+        let until = bill.settledAt.to::<u64>() + CLAIM_WINDOW_S;
         t.holds(Kind::Flexibility, at, at.time <= until, what, say!("up to {until}"), say!("{}", at.time));
         let bounds = billing::reward(&session.terms, &bill, moved);
         let worth = u128::try_from(moved.worth).unwrap_or_default();
@@ -72,6 +74,26 @@ impl Rewards {
         if let Some(session) = s.all.get_mut(&id) {
             session.bill = Some(e.bill.clone());
         }
+    }
+
+    /// A reward that somebody has shown to be too high; returns the terms and the bill as it is now.
+    pub fn corrected(&mut self, t: &mut Tally, s: &mut Sessions, at: At, e: &RewardCorrected) -> Option<(Terms, Bill)> {
+        let id = e.session;
+        let session = s.all.get_mut(&id).filter(|s| s.state == SessionState::Settled);
+        let names = |terms: &Terms| (terms.site, terms.driver, terms.evse) == (e.site, e.driver, e.evse);
+        let known = session.and_then(|s| Some((s.terms.clone(), s.bill.as_mut()?))).filter(|(terms, _)| names(terms));
+        let (what, wanted) = (say!("session {id}: reward corrected"), say!("a settled session, under its own names"));
+        t.holds(Kind::Flexibility, at, known.is_some(), what, wanted, say!("another"));
+        let (terms, bill) = known?;
+        let until = bill.settledAt.to::<u64>() + DISPUTE_WINDOW_S;
+        let (what, wanted) = (say!("session {id}: time of its reward's correction"), say!("up to {until}"));
+        t.holds(Kind::Flexibility, at, at.time <= until, what, wanted, say!("{}", at.time));
+        let lower = Bill { reward: bill.reward, ..e.bill.clone() } == *bill && e.bill.reward < bill.reward;
+        let (what, wanted) = (say!("session {id}: corrected reward"), say!("below {}, and nothing else", bill.reward));
+        t.holds(Kind::Flexibility, at, lower, what, wanted, say!("{}", e.bill.reward));
+        *bill = e.bill.clone();
+        s.rewrite(&terms, &e.bill);
+        Some((terms, e.bill.clone()))
     }
 
     /// A reward, minted once its bill is final.

@@ -167,6 +167,12 @@ impl Auditor {
                     self.plans.claimed(tally, &self.registry, at, (terms, &e.bill), &e.flexibility);
                 }
             }
+            S::RewardCorrected(e) => {
+                let corrected = self.rewards.corrected(tally, &mut self.sessions, at, e);
+                if let Some((terms, bill)) = corrected.filter(|_| setting.certificates == setting.plans) {
+                    self.plans.reward_corrected(tally, &self.registry, at, &terms, &bill);
+                }
+            }
             S::FlexibilityRewarded(e) => self.rewards.rewarded(tally, &mut self.sessions, at, e),
             _ => {}
         }

@@ -137,6 +137,8 @@ pub struct Plans {
     strangers: BTreeSet<Address>,
     /// Claims whose last readings are awaited.
     claims: Vec<worth::Claim>,
+    /// By session: in which transaction a claim that was judged was made, and until when it can be disputed.
+    judged: BTreeMap<B256, (B256, u64)>,
 }
 
 impl Plans {

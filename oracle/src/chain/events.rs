@@ -1,7 +1,7 @@
 //! What has happened, as the contracts' events tell it.
 
 use super::views::Protocol;
-use crate::abi::{CPO_REASON, IAssetRegistry, IDispatch, IFlexibilityToken, IPlans, ISettlement, Tariff, Terms};
+use crate::abi::{Bill, CPO_REASON, IAssetRegistry, IDispatch, IFlexibilityToken, IPlans, ISettlement, Tariff, Terms};
 use alloy::primitives::{Address, B256};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
@@ -140,6 +140,38 @@ impl Protocol {
     /// Bills that a signed reading contradicted.
     pub async fn bills_corrected(&self, which: &Which) -> Result<Vec<Logged<ISettlement::BillCorrected>>> {
         self.of_sessions(which).await
+    }
+
+    /// Rewards that posted readings and plans contradicted.
+    pub async fn rewards_corrected(&self, which: &Which) -> Result<Vec<Logged<ISettlement::RewardCorrected>>> {
+        self.of_sessions(which).await
+    }
+
+    /// Bills as they stand, by session: settled, claimed flexibility for, corrected, and without a reward that was minted.
+    pub async fn newest_bills(&self, which: &Which) -> Result<BTreeMap<B256, Bill>> {
+        let settled = self.sessions_settled(which).await?.into_iter().map(|s| s.event);
+        let mut bills: BTreeMap<B256, Bill> = settled.map(|s| (s.session, s.bill)).collect();
+        let mut changes = BTreeMap::new();
+        for c in self.flexibility_claimed().await? {
+            changes.insert((c.block, c.index), (c.event.session, c.event.bill));
+        }
+        for c in self.bills_corrected(which).await? {
+            changes.insert((c.block, c.index), (c.event.session, c.event.bill));
+        }
+        for c in self.rewards_corrected(which).await? {
+            changes.insert((c.block, c.index), (c.event.session, c.event.bill));
+        }
+        for (session, bill) in changes.into_values() {
+            if let Some(known) = bills.get_mut(&session) {
+                *known = bill;
+            }
+        }
+        for minted in self.flexibility_rewarded().await? {
+            if let Some(bill) = bills.get_mut(&minted.event.session) {
+                bill.reward = 0;
+            }
+        }
+        Ok(bills)
     }
 
     /// Sessions whose hold went back to the driver.

@@ -1,7 +1,8 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
 //! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
 //! whether they are what was built ([`verify`]), what they know ([`views`]), rules and challenges of plans ([`plans`], by what
-//! was posted: `history`), what has happened ([`events`]; all of it in order, for an audit: `walk`) and how they come to know
+//! was posted: `history`), disputes of rewards ([`rewards`]), scores of forecasts ([`scores`]), what has happened ([`events`];
+//! all of it in order, for an audit: `walk`) and how they come to know
 //! a scenario ([`register`]).
 
 pub mod anvil;
@@ -14,6 +15,7 @@ mod history;
 pub mod plans;
 pub mod register;
 pub mod revert;
+pub mod rewards;
 pub mod scores;
 pub mod transact;
 pub mod verify;

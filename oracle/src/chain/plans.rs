@@ -86,7 +86,7 @@ impl Protocol {
                 continue;
             }
             let release = IPlans::releaseCall { plan: plan.clone() };
-            if self.would(&release, self.chain.operator()).await?.is_ok() {
+            if self.would(self.deployment.plans, &release, self.chain.operator()).await?.is_ok() {
                 due.push(plan);
             }
         }
@@ -192,7 +192,7 @@ impl Protocol {
         call: &impl SolCall,
         reasons: &mut Vec<(String, RevertReason)>,
     ) -> Result<Option<Challenge>> {
-        match self.would(call, challenger.address()).await? {
+        match self.would(self.deployment.plans, call, challenger.address()).await? {
             Ok(()) => Ok(Some(self.refute(what, challenger, call).await?)),
             Err(reason) => {
                 reasons.push((format!("{what}{which}"), reason));
@@ -231,12 +231,23 @@ impl Protocol {
     }
 
     async fn refute(&self, what: &'static str, key: &PrivateKeySigner, call: &impl SolCall) -> Result<Challenge> {
-        let estimate = self.chain.provider.estimate_gas(self.request(call, key.address())).await.context("gas")?;
+        self.send_estimated(what, key, self.deployment.plans, call).await?;
+        Ok(Challenge::Refuted(what))
+    }
+
+    /// Sends a call that is known to succeed, with as much gas as it takes now and a quarter more.
+    pub(super) async fn send_estimated(
+        &self,
+        what: &str,
+        key: &PrivateKeySigner,
+        to: Address,
+        call: &impl SolCall,
+    ) -> Result<()> {
+        let estimate = self.chain.provider.estimate_gas(request(to, call, key.address())).await.context("gas")?;
         let gas = (estimate + estimate / 4).min(GAS_MOST);
         let mut batch = Batch::new(&self.chain).await?;
-        batch.push(what, key, Draft::call(self.deployment.plans, call, gas)).await?;
-        batch.run().await?;
-        Ok(Challenge::Refuted(what))
+        batch.push(what, key, Draft::call(to, call, gas)).await?;
+        batch.run().await
     }
 
     async fn one_step(&self, what: &str, key: &PrivateKeySigner, call: &impl SolCall) -> Result<()> {
@@ -245,13 +256,18 @@ impl Protocol {
         batch.run().await
     }
 
-    /// What a call of `Plans` would do now: nothing, or a refusal.
-    async fn would(&self, call: &impl SolCall, from: Address) -> Result<Result<(), RevertReason>> {
-        self.chain.try_call(self.request(call, from)).await
+    /// What a call would do now: nothing, or a refusal.
+    pub(super) async fn would(
+        &self,
+        to: Address,
+        call: &impl SolCall,
+        from: Address,
+    ) -> Result<Result<(), RevertReason>> {
+        self.chain.try_call(request(to, call, from)).await
     }
+}
 
-    fn request(&self, call: &impl SolCall, from: Address) -> TransactionRequest {
-        let input: Bytes = call.abi_encode().into();
-        TransactionRequest::default().from(from).to(self.deployment.plans).input(input.into())
-    }
+fn request(to: Address, call: &impl SolCall, from: Address) -> TransactionRequest {
+    let input: Bytes = call.abi_encode().into();
+    TransactionRequest::default().from(from).to(to).input(input.into())
 }

@@ -1,6 +1,6 @@
 //! `provolt explain`: one session told to its driver, from chain data alone.
 
-use super::{WatchArgs, credits, rfc3339, verify};
+use super::{WatchArgs, credits, rfc3339, session, verify};
 use crate::audit::explain::{Quarter, Story, explain};
 use alloy::primitives::B256;
 use anyhow::{Context, Result};
@@ -25,10 +25,6 @@ pub struct Args {
     /// Which chain
     #[command(flatten)]
     pub chain: WatchArgs,
-}
-
-fn session(text: &str) -> Result<B256, String> {
-    text.parse().map_err(|_| "expected a session id of 32 bytes in hex".to_owned())
 }
 
 /// Reads the chain, audits it, and tells the session.

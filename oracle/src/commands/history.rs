@@ -40,7 +40,8 @@ pub struct Args {
 /// One event. What it does not tell is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// opened, amended, settled, corrected, reclaimed, claimed, booked, cancelled, no-show or checked-in.
+    /// opened, amended, settled, corrected, reward (corrected: the tokens that are left), reclaimed, claimed, booked, cancelled,
+    /// no-show or checked-in.
     pub event: &'static str,
     /// Clear-text id of the site, where the registry told it.
     pub site: String,
@@ -176,6 +177,12 @@ async fn sessions(protocol: &Protocol, which: &Which) -> Result<Vec<(B256, Entry
         let e = &corrected.event;
         let terms = terms.get(&e.session).context("a bill of no session")?;
         entries.push((e.evse, Entry::at("corrected", &corrected).of_bill(terms, &e.bill)?));
+    }
+    for corrected in protocol.rewards_corrected(which).await? {
+        let e = &corrected.event;
+        let (account, amount_micro) = (e.driver, micro(U256::from(e.bill.reward))?);
+        let entry = Entry { account, amount_micro, session: Some(e.session), ..Entry::at("reward", &corrected) };
+        entries.push((e.evse, entry));
     }
     for back in protocol.sessions_reclaimed(which).await? {
         let e = &back.event;

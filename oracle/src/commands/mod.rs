@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod deploy;
+pub mod dispute;
 pub mod explain;
 pub mod history;
 pub mod plans;
@@ -81,6 +82,10 @@ impl WatchArgs {
         ensure!(named == here, "{}: a deployment on chain {named}, but this is chain {here}", path.display());
         Ok(Protocol::new(chain, deployment))
     }
+}
+
+fn session(text: &str) -> Result<B256, String> {
+    text.parse().map_err(|_| "expected a session id of 32 bytes in hex".to_owned())
 }
 
 /// Clear-text ids by their hashes, from the registration events.

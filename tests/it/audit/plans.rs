@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use optimizer::certificate::{Leaf, claims, leaves, verify};
 use oracle::abi::IDispatch::IDispatchEvents as D;
 use oracle::abi::IPlans::{self, IPlansEvents as P, PlanPosted, postProvedCall};
-use oracle::abi::ISettlement::{FlexibilityClaimed, ISettlementEvents as S};
-use oracle::abi::{IAssetRegistry::IAssetRegistryEvents as R, Plan, Refutation};
+use oracle::abi::ISettlement::{FlexibilityClaimed, ISettlementEvents as S, RewardCorrected, SessionOpened};
+use oracle::abi::{Bill, IAssetRegistry::IAssetRegistryEvents as R, Plan, Refutation};
 use oracle::audit::explain::explain;
 use oracle::audit::facts::{Event, Fact, Range};
 use oracle::audit::report::{Finding, Kind};
@@ -253,6 +253,23 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
             "worth of its flexibility",
             |r| edit!(r, Settlement, S::FlexibilityClaimed(e) => e.flexibility.worth += 1_100),
         ),
+        ("a reward lowered below its worth", Kind::Flexibility, ": corrected reward", |r| {
+            correct(r, |bill| bill.reward = bill.reward * 9 / 10)
+        }),
+        ("a reward raised", Kind::Flexibility, ": corrected reward", |r| correct(r, |bill| bill.reward += 1)),
+        ("an amount corrected with a reward", Kind::Flexibility, ": corrected reward", |r| {
+            correct(r, |bill| (bill.reward, bill.amount) = (bill.reward - 1, 0))
+        }),
+        ("a reward corrected after its window", Kind::Flexibility, ": time of its reward's correction", |r| {
+            let transaction = correct(r, |bill| bill.reward -= 1);
+            r.facts.last_mut().unwrap().at.time += 3 * 86_400;
+            transaction
+        }),
+        ("a reward corrected that nobody claimed", Kind::Flexibility, ": reward corrected", |r| {
+            let transaction = correct(r, |bill| bill.reward -= 1);
+            edit!(r, Settlement, S::RewardCorrected(e) => e.session[0] ^= 1);
+            transaction
+        }),
         ("a count of uncertified plans", Kind::Certificate, "uncertified up to now", |r| {
             let (plan, _) = first_plan(r);
             let (site, poster, interval) = (plan.site, plan.poster, (last(r).time / 900) as u32 + 5);
@@ -321,6 +338,23 @@ pub(super) fn corrupted(told: &Told, protocol: &Protocol) -> Result<()> {
     let named = |f: &&Finding| f.transaction == Some(transaction) && f.expected == "all certified";
     assert!(report.findings.iter().any(|f| named(&f)), "{:#?}", report.findings);
     Ok(())
+}
+
+/// Adds the correction of the first reward, within its time.
+fn correct(range: &mut Range, change: impl Fn(&mut Bill)) -> B256 {
+    let (claim, _) = claim(range);
+    let (session, mut bill) = (claim.session, claim.bill.clone());
+    let opened = range.facts.iter().find_map(|fact| match &fact.event {
+        Event::Settlement(event) => match &**event {
+            S::SessionOpened(e) if e.terms.session == session => Some(e.clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let SessionOpened { site, driver, evse, .. } = opened.expect("never opened");
+    change(&mut bill);
+    let event = RewardCorrected { site, driver, evse, session, challenger: Address::repeat_byte(9), bill };
+    add(range, vec![Event::Settlement(Box::new(S::RewardCorrected(event)))])
 }
 
 fn claim(range: &Range) -> (&FlexibilityClaimed, B256) {

@@ -130,6 +130,7 @@ fn proof(leaves: &[Leaf], index: usize, root: B256) -> Proof {
         need: leaf.need.clone().into(),
         row: leaf.cells.clone().into(),
         price: leaf.price.clone(),
+        least_price: leaf.least_price.clone(),
         leaf: hashes[index],
         siblings,
         root,
@@ -197,7 +198,8 @@ mod tests {
         need[6..8].copy_from_slice(&400_u16.to_be_bytes());
         need[10..14].copy_from_slice(&energy_wh.to_be_bytes());
         let cells = steps.iter().flat_map(|power| power.to_be_bytes()).collect();
-        Leaf { lane: 0, group: 1, from: 0, until: steps.len(), need, cells, price: price.to_vec() }
+        let least_price = vec![0; price.len()];
+        Leaf { lane: 0, group: 1, from: 0, until: steps.len(), need, cells, price: price.to_vec(), least_price }
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub struct Proof {
     pub row: Bytes,
     /// Node price in each of the same intervals, micro per kWh.
     pub price: Vec<i64>,
+    /// The lower of import and feed-in price in each of them, micro per kWh.
+    pub least_price: Vec<i64>,
     /// The leaf.
     pub leaf: B256,
     /// What leads from it to the root.

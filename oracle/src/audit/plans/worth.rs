@@ -2,13 +2,19 @@
 
 use super::{INTERVAL_S, Plans};
 use crate::abi::{Bill, Flexibility, Terms};
+use crate::audit::billing;
 use crate::audit::dispatch::reading_wh;
 use crate::audit::facts::At;
 use crate::audit::registry::Registry;
 use crate::audit::report::{Kind, Tally};
-use alloy::primitives::B256;
+use crate::audit::sessions::DISPUTE_WINDOW_S;
+use alloy::primitives::{B256, U256};
 use optimizer::flexibility::{self, Flexibility as Flexible, Metered};
 use optimizer::units::{MicroPerKwh, WattHours, Watts};
+
+/// What of a claim the contract can decide about, as findings name it.
+const WORTH: &str = ": worth of its flexibility";
+const MOVED: &str = ": energy moved";
 
 /// A claim, until the readings of its last interval are posted: cars leave before those are due.
 #[derive(Debug, Clone)]
@@ -52,15 +58,18 @@ impl Plans {
         self.claims = waiting;
         let ready: Vec<Claim> = ready;
         for claim in ready {
+            let until = claim.bill.settledAt.to::<u64>() + DISPUTE_WINDOW_S;
+            self.judged.retain(|_, (_, until)| *until >= claim.at.time);
+            self.judged.insert(claim.terms.session, (claim.at.transaction, until));
             let Some(found) = self.worth(registry, &claim.terms, &claim.bill) else { continue };
             let (id, moved) = (claim.terms.session, &claim.moved);
             // What one Wh more or less at the end of the stay can make.
             let rounding = i64::try_from(claim.terms.rewardCap / 1000).unwrap_or(i64::MAX).saturating_add(1);
             let most = found.worth.0.saturating_add(rounding);
-            let (what, wanted) = (say!("session {id}: worth of its flexibility"), say!("at most {}", found.worth));
+            let (what, wanted) = (say!("session {id}{WORTH}"), say!("at most {}", found.worth));
             tally.holds(Kind::Flexibility, claim.at, moved.worth <= most, what, wanted, say!("{}", moved.worth));
             let most = found.activated_wh.0 + 1;
-            let (what, wanted) = (say!("session {id}: energy moved"), say!("at most {} Wh", found.activated_wh));
+            let (what, wanted) = (say!("session {id}{MOVED}"), say!("at most {} Wh", found.activated_wh));
             let activated = i64::from(moved.activatedWh);
             tally.holds(Kind::Flexibility, claim.at, activated <= most, what, wanted, say!("{activated} Wh"));
         }
@@ -74,6 +83,23 @@ impl Plans {
         let metered = self.sites.get(&terms.site).is_some_and(|site| site.readings.contains_key(&last));
         let certified = start > 0 && self.is_certified(terms.site, interval(start), interval(stop));
         (certified && metered).then(|| self.worth(registry, terms, bill)).flatten()
+    }
+
+    /// A reward that the contract has lowered: it has to leave what readings and node prices make of it. What was wrong with
+    /// the claim is decided then, and no finding any more.
+    pub fn reward_corrected(&mut self, tally: &mut Tally, registry: &Registry, at: At, terms: &Terms, bill: &Bill) {
+        let id = terms.session;
+        self.judge(tally, registry, |claim| claim.terms.session == id);
+        if let Some((claimed, _)) = self.judged.get(&id) {
+            let about = |what: &str| what == format!("session {id}{WORTH}") || what == format!("session {id}{MOVED}");
+            tally.decided(Kind::Flexibility, *claimed, about, "and was corrected");
+        }
+        let Some(found) = self.worth(registry, terms, bill) else { return };
+        let worth = U256::from(u64::try_from(found.worth.0).unwrap_or_default());
+        let least = billing::share(worth, terms.rewardBps.into());
+        let (what, wanted) =
+            (say!("session {id}: corrected reward"), say!("at least {least}, by readings and node prices"));
+        tally.holds(Kind::Flexibility, at, U256::from(bill.reward) >= least, what, wanted, say!("{}", bill.reward));
     }
 
     fn worth(&self, registry: &Registry, terms: &Terms, bill: &Bill) -> Option<Flexible> {

@@ -39,7 +39,7 @@ contract Plans is IPlans, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @dev Counted from the start of the interval: whoever watches gets a day, and flexibility, which can be claimed within
-    /// two days of the bill, does not wait longer.
+    /// a day and a half of the bill, does not wait longer.
     uint256 public constant CHALLENGE_WINDOW = 1 days;
     /// @dev Of a bond that is taken. The rest is the protocol's: who challenges oneself before somebody else does still loses.
     uint256 public constant CHALLENGER_BPS = 5_000;

@@ -435,8 +435,8 @@ async fn a_day_of_claimed_plans_earns_when_its_plans_are_released() -> Result<()
         std::fs::create_dir(&folder)?;
         let store = Store::open(&folder)?;
         let mut minted = Micro::ZERO;
-        for days in [1, 4] {
-            protocol.chain.mine_at(UnixTime(ground.end().0 + days * 86_400)).await?;
+        for half_days in [1, 2, 8] {
+            protocol.chain.mine_at(UnixTime(ground.end().0 + half_days * 43_200)).await?;
             for site in &ground.scenario.sites {
                 minted += pay_out(&protocol, &store, signing::id(&site.id)).await?.minted;
                 assert_eq!(

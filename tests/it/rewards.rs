@@ -14,6 +14,7 @@ use oracle::keys::Keyring;
 use oracle::payout::pay_out;
 use oracle::signing;
 use oracle::store::Store;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -90,6 +91,9 @@ async fn honest_rewards_hold_and_an_exaggerated_one_is_corrected() -> Result<()>
 
     // Anybody: a driver, by its own key.
     let stranger = &ground.scenario.drivers[0].id;
+    let params = json!([Keyring::local()?.person(stranger)?.address(), "0x56bc75e2d63100000"]);
+    let fund = json!({"jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": params});
+    reqwest::Client::new().post(ground.rpc()).json(&fund).send().await?.error_for_status()?;
     let (code, printed) = doubt(&args, *session, Some(stranger)).await?;
     assert_eq!(code, ExitCode::SUCCESS, "{printed}");
     let corrected = protocol.newest_bills(&every).await?[session].reward;
@@ -117,7 +121,7 @@ async fn told(ground: &Ground, protocol: &Protocol, args: &ChainArgs, session: B
     let mut printed = Vec::new();
     let all = history::Args { driver: None, evse: None, site: None, json: true, chain: args.clone() };
     history::run(&all, &mut printed).await?;
-    let entries: Vec<serde_json::Value> = serde_json::from_slice(&printed)?;
+    let entries: Vec<Value> = serde_json::from_slice(&printed)?;
     let corrected = entries.iter().find(|e| e["event"] == "reward").context("not in the history")?;
     assert_eq!((&corrected["session"], &corrected["amount_micro"]), (&session.to_string().into(), &(to as u64).into()));
     Ok(())

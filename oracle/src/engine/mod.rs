@@ -24,7 +24,7 @@ use optimizer::controller::{Action, CUT_S, Controller, Event};
 use optimizer::report::Report;
 use optimizer::scenario::Scenario;
 use optimizer::site::AssetKind;
-use optimizer::units::{Interval, Micro, MicroPerKwh, UnixTime};
+use optimizer::units::{INTERVAL_S, Interval, Micro, MicroPerKwh, UnixTime};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -171,8 +171,11 @@ impl Engine {
         let signals = &self.scenario.signals;
         let end = signals.first.plus(signals.len()).end();
         let chain = self.edges.protocol.chain.clone();
-        chain.mine_at(UnixTime(end.0 + CHALLENGE_WINDOW_S)).await?;
-        self.catch_up().await?;
+        let half_day_s = i64::from(CATCH_UP) * INTERVAL_S;
+        for half_day in 1..=CHALLENGE_WINDOW_S / half_day_s {
+            chain.mine_at(UnixTime(end.0 + half_day * half_day_s)).await?;
+            self.catch_up().await?;
+        }
         chain.mine_at(UnixTime(end.0 + AFTERMATH_S)).await?;
         let mut paid = Vec::new();
         for site in 0..self.scenario.sites.len() {

@@ -411,17 +411,18 @@ struct RewardEvidence {
     OpenedNeed[] needs;
 }
 
-/// @notice Readings of an interval.
-/// @param step Which of the steps posted them.
+/// @notice Readings as they were posted.
 /// @param lanes,root As in ReadingsPosted.
+/// @param step Which of the steps beside them that was, counted from zero.
 struct PostedReadings {
-    uint16 step;
+    uint32 interval;
     bytes lanes;
     bytes32 root;
+    uint16 step;
 }
 
 /// @notice A leaf of the tree over a plan's needs (see Certificate), which begins with the plan's interval.
-/// @param step Which of the steps posted the plan's setpoints.
+/// @param step Which of the steps posted the plan's setpoints, counted from zero.
 /// @param plan As in PlanPosted.
 /// @param need The need's 16 bytes in the inputs.
 /// @param rowHash Hash of its powers.
@@ -1628,16 +1629,6 @@ struct HistoryProof {
     bytes32 previous;
     bytes32[] steps;
     uint16 planStep;
-}
-
-/// @notice Readings as they were posted.
-/// @param lanes,root As in ReadingsPosted.
-/// @param step Which step of the HistoryProof they are, counted from zero.
-struct PostedReadings {
-    uint32 interval;
-    bytes lanes;
-    bytes32 root;
-    uint16 step;
 }
 
 /// @notice What a battery held by an earlier plan, and what has flowed since, on chain before the plan in question.

@@ -110,7 +110,7 @@ contract GasRewardsTest is BaseTest {
         vm.prank(oracle);
         dispatch.postReadings(AT, interval, lanes, root);
         _steps.push(keccak256(abi.encode(2, AT, interval, keccak256(lanes), root)));
-        _posted.push(PostedReadings(step, lanes, root));
+        _posted.push(PostedReadings(interval, lanes, root, step));
     }
 
     function _claimed() private returns (Terms memory terms, Bill memory bill, bytes32 previous) {

@@ -75,7 +75,7 @@ abstract contract RewardTest is FlexibilityTest {
         (readings.lanes, readings.root) = (_readings(values), keccak256(abi.encode("readings", i)));
         vm.warp((interval + 1) * INTERVAL_S);
         dispatch.postReadings(SITE, interval, readings.lanes, readings.root);
-        readings.step = uint16(_steps.length);
+        (readings.interval, readings.step) = (interval, uint16(_steps.length));
         _steps.push(keccak256(abi.encode(2, SITE, interval, keccak256(readings.lanes), readings.root)));
     }
 

@@ -367,10 +367,11 @@ contract SettlementDisputeRewardTest is RewardTest {
         _claimWorth(MOST);
         which = bound(which, 0, WHOLE);
         PostedReadings memory readings = evidence.readings[which];
-        kind %= 4;
+        kind %= 5;
         if (kind == 0) readings.lanes[4 * LANE + 3] ^= 0x01;
         else if (kind == 1) readings.root ^= bytes32(uint256(1));
         else if (kind == 2) readings.step = uint16(evidence.steps.length);
+        else if (kind == 3) readings.interval += 1;
         else readings.step -= 1;
         _expectDisputeRevert(
             evidence, abi.encodeWithSelector(ISettlement.NotPosted.selector, terms.session, FIRST + which)

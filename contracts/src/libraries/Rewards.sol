@@ -178,10 +178,12 @@ library Rewards {
         uint256 interval,
         uint16 lane
     ) private pure returns (uint256) {
-        bytes32 step = History.step(
-            History.READINGS, terms.site, uint32(interval), keccak256(readings.lanes), readings.root
-        );
+        require(readings.interval == interval, ISettlement.NotPosted(terms.session, interval));
+        bytes32 lanesHash = keccak256(readings.lanes);
+        bytes32 step = History.step(History.READINGS, terms.site, readings.interval, lanesHash, readings.root);
         _requireStep(terms, steps, readings.step, step, interval);
+        // Posted before the EVSE was there.
+        if (lane >= readings.lanes.length / Lanes.READING_BYTES) return 0;
         return uint256(SignedMath.max(Lanes.reading(readings.lanes, lane), 0));
     }
 
@@ -190,8 +192,7 @@ library Rewards {
         pure
     {
         uint32 interval = opened.plan.interval;
-        bytes32 planHash = keccak256(abi.encode(opened.plan));
-        bytes32 step = History.step(History.SETPOINTS, terms.site, interval, opened.plan.columnHash, planHash);
+        bytes32 step = History.stepOf(opened.plan);
         _requireStep(terms, steps, opened.step, step, interval);
         bytes32 leaf = NeedTree.leaf(lane, keccak256(opened.need), opened.rowHash, keccak256(opened.prices));
         bool isIn = MerkleProof.verifyCalldata(opened.siblings, opened.plan.root, leaf)

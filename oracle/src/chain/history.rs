@@ -1,190 +1,95 @@
-//! What was posted for a site, step by step, as `Dispatch` chains it; and what refutations show of it.
+//! What was posted for a site, step by step, as `Dispatch` chains it: the evidence of whoever shows something of it.
 
 use super::events::Logged;
 use super::views::Protocol;
-use crate::abi::IPlans::{self, PlanPosted};
-use crate::abi::{ContentProof, HistoryProof, Plan, PostedReadings};
-use crate::audit::plans::{import_w, is_same_month};
-use alloy::primitives::{B256, Bytes, U256, keccak256};
+use crate::abi::IDispatch::{ReadingsPosted, SetpointsPosted};
+use crate::abi::{HistoryStep, PostedReadings};
+use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::SolValue;
-use anyhow::{Context, Result};
-use optimizer::certificate::Claims;
-use optimizer::units::INTERVAL_S;
+use anyhow::Result;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-/// As many as a dispute of readings may have; the chain takes what fits into a transaction.
-const STEPS_MOST: usize = 1024;
-/// As the contract.
-const READINGS_MOST: u32 = 96;
+const SETPOINTS: u8 = 1;
+const READINGS: u8 = 2;
 
-/// Kinds of steps.
-const SETPOINTS: u64 = 1;
-const READINGS: u64 = 2;
-
-struct Step {
-    place: (u64, u64),
-    kind: u64,
-    interval: u32,
-    hash: B256,
+/// One post.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub(super) step: HistoryStep,
+    pub(super) hash: B256,
     /// The history with it.
-    after: B256,
-    lanes: Bytes,
-    evidence: B256,
+    pub(super) history: B256,
 }
 
-impl Step {
-    fn new(kind: u64, site: B256, place: (u64, u64), told: (u32, Bytes, B256, B256)) -> Self {
-        let (interval, lanes, evidence, after) = told;
-        let fields = (U256::from(kind), site, U256::from(interval), keccak256(&lanes), evidence);
-        Self { place, kind, interval, hash: keccak256(fields.abi_encode_params()), after, lanes, evidence }
+impl Post {
+    fn new(site: B256, step: HistoryStep, history: B256) -> Self {
+        let HistoryStep { kind, interval, ref lanes, evidence } = step;
+        let fields = (U256::from(kind), site, U256::from(interval), keccak256(lanes), evidence);
+        Self { hash: keccak256(fields.abi_encode_params()), step, history }
+    }
+
+    pub(super) fn is_readings(&self) -> bool {
+        self.step.kind == READINGS
     }
 }
 
-/// Everything that was posted for a site, oldest first.
+/// Everything that was posted for a site, oldest first, and where in it each interval has its two posts.
+#[derive(Debug, Clone)]
 pub(super) struct History {
-    steps: Vec<Step>,
-    /// By kind and interval: which step.
-    by_interval: BTreeMap<(u64, u32), usize>,
+    pub(super) posts: Vec<Post>,
+    pub(super) planned: BTreeMap<u32, usize>,
+    pub(super) metered: BTreeMap<u32, usize>,
 }
 
 impl History {
-    fn proof(&self, from: usize, plan: usize) -> Result<HistoryProof> {
-        let previous = from.checked_sub(1).map_or(B256::ZERO, |before| self.steps[before].after);
-        let steps = self.steps[from..].iter().map(|step| step.hash).collect();
-        Ok(HistoryProof { previous, steps, planStep: u16::try_from(plan - from)? })
-    }
-
-    fn readings(&self, from: usize, step: usize) -> Result<PostedReadings> {
-        let Step { interval, ref lanes, evidence, .. } = self.steps[step];
-        Ok(PostedReadings { interval, lanes: lanes.clone(), root: evidence, step: u16::try_from(step - from)? })
-    }
-
-    fn setpoints(&self, interval: u32) -> Option<usize> {
-        self.by_interval.get(&(SETPOINTS, interval)).copied()
-    }
-
-    /// Steps of the readings of intervals, where all were posted before the step `before`.
-    fn readings_before(&self, intervals: Range<u32>, before: usize) -> Option<Vec<usize>> {
-        let step = |interval: u32| self.by_interval.get(&(READINGS, interval)).copied().filter(|step| *step < before);
-        intervals.map(step).collect()
-    }
-
-    /// What shows the content that `plan` claims to be wrong, if it is, by an `earlier` plan of the same poster; none where
-    /// readings between them were not posted in time.
-    fn content_proof(&self, plan: &Plan, earlier: &Plan) -> Result<Option<ContentProof>> {
-        let (first, end) = (posted_in(earlier), posted_in(plan));
-        let is_near = first < end && end - first <= READINGS_MOST && earlier.poster == plan.poster;
-        let Some((from, at)) = self.setpoints(earlier.interval).zip(self.setpoints(plan.interval)) else {
-            return Ok(None);
+    /// By the events of the site alone.
+    pub(super) fn new(
+        site: B256,
+        setpoints: Vec<Logged<SetpointsPosted>>,
+        readings: Vec<Logged<ReadingsPosted>>,
+    ) -> Self {
+        let mut placed = BTreeMap::new();
+        for Logged { block, index, event, .. } in setpoints {
+            let SetpointsPosted { interval, lanes, planHash: evidence, history, .. } = event;
+            let step = HistoryStep { kind: SETPOINTS, interval, lanes, evidence };
+            placed.insert((block, index), Post::new(site, step, history));
+        }
+        for Logged { block, index, event, .. } in readings {
+            let ReadingsPosted { interval, lanes, root: evidence, history, .. } = event;
+            let step = HistoryStep { kind: READINGS, interval, lanes, evidence };
+            placed.insert((block, index), Post::new(site, step, history));
+        }
+        let posts: Vec<Post> = placed.into_values().collect();
+        let of = |kind| {
+            let own = posts.iter().enumerate().filter(move |(_, post)| post.step.kind == kind);
+            own.map(|(at, post)| (post.step.interval, at)).collect()
         };
-        let Some(steps) = self.readings_before(first..end, at).filter(|_| is_near && from < at) else {
-            return Ok(None);
-        };
-        Ok(Some(ContentProof {
-            earlier: earlier.clone(),
-            inputs: Bytes::new(),
-            earlierStep: 0,
-            readings: steps.into_iter().map(|step| self.readings(from, step)).collect::<Result<_>>()?,
-            history: self.proof(from, at)?,
-        }))
+        let (planned, metered) = (of(SETPOINTS), of(READINGS));
+        Self { posts, planned, metered }
     }
 
-    /// The highest import of the plan's month that was known before it.
-    fn peak_proof(&self, plan: &Plan) -> Result<Option<(PostedReadings, HistoryProof)>> {
-        let Some(at) = self.setpoints(plan.interval) else { return Ok(None) };
-        let oldest = self.steps.len().saturating_sub(STEPS_MOST);
-        let known = self.steps[..at].iter().enumerate().skip(oldest);
-        let of_month = known.filter(|(_, s)| s.kind == READINGS && is_same_month(s.interval, plan.interval));
-        let Some((step, _)) = of_month.max_by_key(|(_, step)| import_w(&step.lanes)) else { return Ok(None) };
-        Ok(Some((self.readings(step, step)?, self.proof(step, at)?)))
+    /// The history before a post.
+    pub(super) fn before(&self, at: usize) -> B256 {
+        at.checked_sub(1).map_or(B256::ZERO, |before| self.posts[before].history)
     }
-}
 
-/// The interval in which a plan was posted.
-fn posted_in(plan: &Plan) -> u32 {
-    (plan.postedAt.to::<u64>() / INTERVAL_S as u64) as u32
+    /// Hashes of all posts from one on.
+    pub(super) fn steps(&self, from: usize) -> Vec<B256> {
+        self.posts[from..].iter().map(|post| post.hash).collect()
+    }
+
+    /// Readings as evidence beside the steps from `from` on.
+    pub(super) fn readings(&self, from: usize, at: usize) -> Result<PostedReadings> {
+        let HistoryStep { interval, ref lanes, evidence, .. } = self.posts[at].step;
+        Ok(PostedReadings { interval, lanes: lanes.clone(), root: evidence, step: u16::try_from(at - from)? })
+    }
 }
 
 impl Protocol {
+    /// What was posted for a site up to now.
     pub(super) async fn history_of(&self, site: B256) -> Result<History> {
-        let mut steps = Vec::new();
-        for p in self.setpoints_posted(self.deployment.block, None).await? {
-            let told = (p.event.interval, p.event.lanes, p.event.planHash, p.event.history);
-            if p.event.site == site {
-                steps.push(Step::new(SETPOINTS, site, (p.block, p.index), told));
-            }
-        }
-        for p in self.readings_posted(self.deployment.block, None).await? {
-            let told = (p.event.interval, p.event.lanes, p.event.root, p.event.history);
-            if p.event.site == site {
-                steps.push(Step::new(READINGS, site, (p.block, p.index), told));
-            }
-        }
-        steps.sort_by_key(|step| step.place);
-        let by_interval = steps.iter().enumerate().map(|(i, step)| ((step.kind, step.interval), i)).collect();
-        Ok(History { steps, by_interval })
-    }
-
-    /// What to try against the contents that a plan claims: the earliest plan that can be used shows what was left out bit by
-    /// bit, the newest what was left out at once, because less is tolerated of what has flowed since.
-    pub(super) async fn content_refutations(
-        &self,
-        history: &History,
-        posted: &[Logged<PlanPosted>],
-        plan: &Plan,
-        inputs: &Bytes,
-        claims: &Claims,
-    ) -> Result<Vec<IPlans::refuteContentCall>> {
-        let mut usable = Vec::new();
-        if claims.batteries.is_empty() {
-            return Ok(Vec::new());
-        }
-        for p in posted.iter().filter(|p| p.event.site == plan.site && p.event.interval < plan.interval) {
-            if let Some(proof) = history.content_proof(plan, &p.event.plan)?
-                && self.stands(&p.event.plan).await?
-            {
-                usable.push((p.transaction, proof));
-            }
-        }
-        let newest = usable.pop();
-        let earliest = usable.into_iter().next();
-        let mut calls = Vec::new();
-        for (transaction, proof) in earliest.into_iter().chain(newest) {
-            let earlier = &proof.earlier;
-            let certificate = self.certificate_of(transaction, earlier.site, earlier.interval).await?;
-            let evidence = ContentProof { inputs: certificate.inputs, ..proof };
-            calls.extend((0..claims.batteries.len()).map(|index| IPlans::refuteContentCall {
-                plan: plan.clone(),
-                inputs: inputs.clone(),
-                index: U256::from(index),
-                evidence: evidence.clone(),
-            }));
-        }
-        Ok(calls)
-    }
-
-    /// What to try against the peak so far that a plan claims.
-    pub(super) fn peak_refutation(
-        history: &History,
-        plan: &Plan,
-        inputs: &Bytes,
-        claims: &Claims,
-    ) -> Result<Option<IPlans::refutePeakCall>> {
-        let proof = if claims.peak_w.is_some() { history.peak_proof(plan)? } else { None };
-        let call = |(readings, history)| IPlans::refutePeakCall {
-            plan: plan.clone(),
-            inputs: inputs.clone(),
-            readings,
-            history,
-        };
-        Ok(proof.map(call))
-    }
-
-    /// Whether a plan is known or certified still: what was refuted is no evidence.
-    async fn stands(&self, plan: &Plan) -> Result<bool> {
-        let (site, interval) = (plan.site, plan.interval);
-        let hash = self.plans().planHashAt(site, interval).call().await.context("a plan's hash")?;
-        Ok(!hash.is_zero() || self.is_certified(site, interval).await?)
+        let (from, filter) = (self.deployment.block, self.dispatched(site));
+        let setpoints = self.logs(filter.clone(), from, None).await?;
+        Ok(History::new(site, setpoints, self.logs(filter, from, None).await?))
     }
 }

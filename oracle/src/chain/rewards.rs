@@ -1,21 +1,16 @@
 //! Disputes of rewards for flexibility: the evidence, from what was posted alone, and what Settlement makes of it.
 
+use super::history::History;
 use super::revert::RevertReason;
 use super::views::Protocol;
 use crate::abi::ISettlement::disputeRewardCall;
-use crate::abi::{Bill, OpenedNeed, PostedReadings, RewardEvidence, Terms};
+use crate::abi::{Bill, OpenedNeed, RewardEvidence, Terms};
 use crate::merkle;
-use alloy::primitives::{B256, Bytes, U256, keccak256};
+use alloy::primitives::{B256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
-use alloy::sol_types::SolValue;
 use anyhow::{Context, Result, bail, ensure};
 use optimizer::certificate::leaves;
 use optimizer::units::INTERVAL_S;
-use std::collections::BTreeMap;
-
-/// Kinds of steps of a site's history.
-const SETPOINTS: u64 = 1;
-const READINGS: u64 = 2;
 
 /// What came of doubting a reward.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,21 +24,6 @@ pub enum Doubt {
     },
     /// It is not.
     Holds(RevertReason),
-}
-
-/// A step of a site's history.
-struct Step {
-    hash: B256,
-    /// The history after it.
-    history: B256,
-    interval: u32,
-    posted: Posted,
-}
-
-enum Posted {
-    /// Setpoints, by the hash of their plan.
-    Setpoints(B256),
-    Readings(Bytes, B256),
 }
 
 impl Protocol {
@@ -79,62 +59,22 @@ impl Protocol {
         let interval = |time: u64| u32::try_from(time / INTERVAL_S as u64);
         let first = interval(bill.startTime.to())?;
         let last = interval(bill.stopTime.to::<u64>().saturating_sub(1))?.max(first);
-        let steps = self.steps(terms.site).await?;
-        let begin = steps.iter().position(|step| (first..=last).contains(&step.interval));
+        let history = self.history_of(terms.site).await?;
+        let begin = history.posts.iter().position(|post| (first..=last).contains(&post.step.interval));
         let begin = begin.context("nothing was posted for the stay")?;
-        let previous = begin.checked_sub(1).map_or(B256::ZERO, |before| steps[before].history);
-        let steps = &steps[begin..];
-        let (mut readings, mut plans) = (BTreeMap::new(), BTreeMap::new());
-        for (place, step) in (0_u16..).zip(steps) {
-            match &step.posted {
-                Posted::Readings(lanes, root) => {
-                    let posted = PostedReadings { step: place, lanes: lanes.clone(), root: *root };
-                    readings.insert(step.interval, posted);
-                }
-                Posted::Setpoints(plan) => {
-                    plans.insert(*plan, place);
-                }
-            }
-        }
         // A stay within one interval has nothing to be metered apart.
         let wanted = if last > first { first..last + 1 } else { first..first };
-        let posted = wanted.filter(|t| *t != last || readings.contains_key(t)).collect::<Vec<_>>();
-        let readings = posted.into_iter().map(|t| {
-            readings.remove(&t).with_context(|| {
+        let posted = wanted.filter(|t| *t != last || history.metered.contains_key(t)).map(|t| {
+            let at = history.metered.get(&t).with_context(|| {
                 format!(
                     "no readings of interval {t} were posted: nothing can be disputed on the chain (`provolt verify`)"
                 )
-            })
+            })?;
+            history.readings(begin, *at)
         });
-        let readings = readings.collect::<Result<_>>()?;
-        let needs = self.needs_opened(terms, first + 1..=last, &plans).await?;
-        Ok(RewardEvidence { previous, steps: steps.iter().map(|step| step.hash).collect(), readings, needs })
-    }
-
-    /// Everything posted for a site, in order.
-    async fn steps(&self, site: B256) -> Result<Vec<Step>> {
-        let hash = |kind: u64, interval: u32, lanes: &Bytes, evidence: B256| {
-            let fields = (U256::from(kind), site, U256::from(interval), keccak256(lanes), evidence);
-            keccak256(fields.abi_encode_params())
-        };
-        let mut steps = BTreeMap::new();
-        for p in self.setpoints_posted(self.deployment.block, None).await? {
-            let (e, posted) = (&p.event, Posted::Setpoints(p.event.planHash));
-            if e.site == site {
-                let hash = hash(SETPOINTS, e.interval, &e.lanes, e.planHash);
-                steps.insert((p.block, p.index), Step { hash, history: e.history, interval: e.interval, posted });
-            }
-        }
-        for p in self.readings_posted(self.deployment.block, None).await? {
-            let e = p.event;
-            if e.site == site {
-                let hash = hash(READINGS, e.interval, &e.lanes, e.root);
-                let (history, interval) = (e.history, e.interval);
-                let posted = Posted::Readings(e.lanes, e.root);
-                steps.insert((p.block, p.index), Step { hash, history, interval, posted });
-            }
-        }
-        Ok(steps.into_values().collect())
+        let readings = posted.collect::<Result<_>>()?;
+        let needs = self.needs_opened(terms, first + 1..=last, &history, begin).await?;
+        Ok(RewardEvidence { previous: history.before(begin), steps: history.steps(begin), readings, needs })
     }
 
     /// What plans of the intervals took for the session's EVSE. A plan without a need of it is left out, and so is one whose
@@ -143,17 +83,18 @@ impl Protocol {
         &self,
         terms: &Terms,
         intervals: std::ops::RangeInclusive<u32>,
-        steps: &BTreeMap<B256, u16>,
+        history: &History,
+        begin: usize,
     ) -> Result<Vec<OpenedNeed>> {
         let assets = self.assets_registered(Some(terms.site)).await?;
         let lane = assets.iter().position(|a| a.event.asset == terms.evse).context("the EVSE is not registered")?;
         let mut opened = Vec::new();
         for posted in self.plans_posted(self.deployment.block, None).await? {
             let plan = posted.event.plan;
-            let Some(step) = steps.get(&keccak256(plan.abi_encode())) else { continue };
             if plan.site != terms.site || !intervals.contains(&plan.interval) {
                 continue;
             }
+            let Some(at) = history.planned.get(&plan.interval).filter(|at| **at >= begin) else { continue };
             let c = self.certificate_of(posted.transaction, plan.site, plan.interval).await?;
             // Who posts no leaves has a certificate that does not hold.
             let leaves = leaves(&c.inputs, &c.schedule, &c.multipliers).unwrap_or_default();
@@ -162,7 +103,7 @@ impl Protocol {
             let Some(index) = index.filter(|_| merkle::root(&hashes) == plan.root) else { continue };
             let leaf = &leaves[index];
             opened.push(OpenedNeed {
-                step: *step,
+                step: u16::try_from(at - begin)?,
                 plan,
                 need: leaf.need.clone().into(),
                 rowHash: keccak256(&leaf.cells),

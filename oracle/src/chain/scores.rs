@@ -1,16 +1,16 @@
 //! How good forecasts were, by Dispatch itself: which days can be scored, and their posts as it wants them opened, from the
 //! events that told them.
 
+use super::history::History;
 use super::transact::GAS_MOST;
 use super::{Logged, Protocol};
-use crate::abi::IDispatch::{ForecastsScored, ReadingDisputed, ReadingsPosted, SetpointsPosted};
+use crate::abi::IDispatch::{ForecastsScored, ReadingDisputed};
 use crate::abi::{ForecastScore, HistoryStep};
-use alloy::primitives::{B256, U256, keccak256};
+use alloy::primitives::B256;
 use alloy::rpc::types::Filter;
-use alloy::sol_types::SolValue;
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Dispatch's MAX_OPENED_STEPS and MAX_LATER_STEPS.
@@ -23,8 +23,6 @@ const METERED_WITHIN: u32 = 96;
 /// Intervals of a UTC day, which begins with one.
 const DAY: u32 = 96;
 const INTERVAL_S: i64 = 900;
-const SETPOINTS: u8 = 1;
-const READINGS: u8 = 2;
 /// A transaction, and the layout of 1,024 lanes looked through.
 const GAS_ALL: u64 = 500_000;
 /// A post opened costs at most 3,000 gas to send and 2,000 to chain, a byte of its lanes 40 to send and, where all of them
@@ -112,51 +110,8 @@ fn gas(lanes: impl Iterator<Item = usize>, later: usize) -> u64 {
     GAS_ALL + opened + GAS_LATER * later as u64
 }
 
-/// One post, and the history with it.
-#[derive(Debug, Clone)]
-struct Post {
-    step: HistoryStep,
-    history: B256,
-}
-
-impl Post {
-    fn hash(&self, site: B256) -> B256 {
-        let HistoryStep { kind, interval, lanes, evidence } = &self.step;
-        keccak256((U256::from(*kind), site, U256::from(*interval), keccak256(lanes), evidence).abi_encode_params())
-    }
-}
-
-/// Everything that was posted for a site, in order, and where in it each interval has its two posts.
-struct Posts {
-    site: B256,
-    posts: Vec<Post>,
-    planned: BTreeMap<u32, usize>,
-    metered: BTreeMap<u32, usize>,
-}
-
-impl Posts {
-    fn new(site: B256, setpoints: Vec<Logged<SetpointsPosted>>, readings: Vec<Logged<ReadingsPosted>>) -> Self {
-        let mut placed = BTreeMap::new();
-        for Logged { block, index, event, .. } in setpoints {
-            let SetpointsPosted { interval, lanes, planHash: evidence, history, .. } = event;
-            let step = HistoryStep { kind: SETPOINTS, interval, lanes, evidence };
-            placed.insert((block, index), Post { step, history });
-        }
-        for Logged { block, index, event, .. } in readings {
-            let ReadingsPosted { interval, lanes, root: evidence, history, .. } = event;
-            let step = HistoryStep { kind: READINGS, interval, lanes, evidence };
-            placed.insert((block, index), Post { step, history });
-        }
-        let posts: Vec<Post> = placed.into_values().collect();
-        let of = |kind| {
-            let own = posts.iter().enumerate().filter(move |(_, post)| post.step.kind == kind);
-            own.map(|(at, post)| (post.step.interval, at)).collect()
-        };
-        let (planned, metered) = (of(SETPOINTS), of(READINGS));
-        Self { site, posts, planned, metered }
-    }
-
-    /// The two posts of an interval, and what lies between them.
+impl History {
+    /// The two posts of an interval.
     fn span(&self, interval: u32) -> Option<(usize, usize)> {
         Some((*self.planned.get(&interval)?, *self.metered.get(&interval)?))
     }
@@ -192,12 +147,10 @@ impl Posts {
     }
 
     fn evidence(&self, (from, last): (usize, usize)) -> Evidence {
-        let (opened, later) = self.posts.split_at(last + 1);
-        let (before, opened) = opened.split_at(from);
         Evidence {
-            previous: before.last().map_or(B256::ZERO, |post| post.history),
-            steps: opened.iter().map(|post| post.step.clone()).collect(),
-            later: later.iter().map(|post| post.hash(self.site)).collect(),
+            previous: self.before(from),
+            steps: self.posts[from..=last].iter().map(|post| post.step.clone()).collect(),
+            later: self.steps(last + 1),
         }
     }
 
@@ -237,18 +190,16 @@ impl Protocol {
 
     /// Days of a site that are metered, as far as they ever will be, and that nobody has scored.
     pub async fn scores_due(&self, site: B256) -> Result<Due> {
-        let from = self.deployment.block;
-        let setpoints = self.logs(self.dispatched(site), from, None).await?;
-        let readings = self.logs(self.dispatched(site), from, None).await?;
-        let disputed = self.logs::<ReadingDisputed>(self.dispatched(site), from, None).await?;
-        let posts = Posts::new(site, setpoints, readings);
+        let posts = self.history_of(site).await?;
+        let disputed = self.logs::<ReadingDisputed>(self.dispatched(site), self.deployment.block, None).await?;
         let events = self.forecasts_scored(site).await?;
         let scored = events.iter().flat_map(|score| posts.scored(&score.event)).collect();
         let disputed = disputed.iter().map(|dispute| dispute.event.interval).collect();
         Ok(posts.due(&disputed, &scored, self.chain.head().await?.time.0))
     }
 
-    fn dispatched(&self, site: B256) -> Filter {
+    /// All events of Dispatch about a site.
+    pub(super) fn dispatched(&self, site: B256) -> Filter {
         Filter::new().address(self.deployment.dispatch).topic1(site)
     }
 }
@@ -256,6 +207,8 @@ impl Protocol {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::IDispatch::{ReadingsPosted, SetpointsPosted};
+    use alloy::primitives::U256;
 
     const FIRST: u32 = 10 * DAY;
     const NEVER: BTreeSet<u32> = BTreeSet::new();
@@ -275,19 +228,19 @@ mod tests {
     }
 
     /// Every interval from FIRST on planned just before it and metered just after, its posts in the odd and even blocks.
-    fn site(intervals: u32, lanes: usize, metered: impl Fn(u32) -> bool) -> Posts {
+    fn site(intervals: u32, lanes: usize, metered: impl Fn(u32) -> bool) -> History {
         let all = || (0..intervals).map(|i| (u64::from(i), FIRST + i));
         let planned = all().map(|(i, t)| setpoints(2 * i + 1, t, lanes)).collect();
         // After the setpoints of the next interval.
         let read = all().filter(|(_, t)| metered(*t)).map(|(i, t)| readings(2 * i + 4, t, lanes)).collect();
-        Posts::new(B256::ZERO, planned, read)
+        History::new(B256::ZERO, planned, read)
     }
 
     fn end_of(interval: u32) -> i64 {
         i64::from(interval + 1) * INTERVAL_S
     }
 
-    fn scored(posts: &Posts, stretch: &Evidence) -> BTreeSet<u32> {
+    fn scored(posts: &History, stretch: &Evidence) -> BTreeSet<u32> {
         let last = stretch.steps.last().map(|step| step.interval).unwrap_or_default();
         let history = posts.metered.get(&last).map(|at| posts.posts[*at].history).unwrap_or_default();
         posts.scored(&ForecastsScored { previous: stretch.previous, history, ..ForecastsScored::default() })

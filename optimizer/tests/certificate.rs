@@ -314,9 +314,9 @@ proptest! {
             let all: i64 = (0..prices.len()).map(|t| drawn(lane, t)).sum();
             (all - cars[lane].0 * t as i64).clamp(0, cars[lane].0) - drawn(lane, t)
         };
-        for t in 0..prices.len() {
+        for (t, price) in prices.iter().enumerate() {
             let flows: i64 = (0..cars.len()).map(|lane| drawn(lane, t)).sum();
-            if flows == 0 || flows == limit || multipliers.node_price[0][t] != prices[t] {
+            if flows == 0 || flows == limit || multipliers.node_price[0][t] != *price {
                 continue;
             }
             let mut steered = multipliers.clone();

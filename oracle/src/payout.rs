@@ -52,7 +52,7 @@ pub struct Scored {
 }
 
 /// Releases the plans of a site that nobody has refuted in time, and claims the flexibility of sessions that had to wait for
-/// that. Twice a day is often enough: a plan is open to challenge for a day, and a claim to be made for half a day more.
+/// that. To be done more than twice a day: a plan is open to challenge for a day, and a claim to be made for half a day more.
 pub async fn catch_up(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
     let mut paid = PaidOut::default();
     let plans = protocol.releasable(site).await?.into_iter();

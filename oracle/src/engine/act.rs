@@ -182,11 +182,11 @@ impl Engine {
     async fn prepare(&mut self, key: &str, action: &Action) -> Result<Result<Prepared, Entry>> {
         let call = self.call(action).await?;
         let protocol = &self.edges.protocol;
-        if let Action::ClaimFlexibility { session, .. } = action {
-            if let Err(refused) = protocol.dry_run(&call, protocol.chain.operator()).await? {
-                let (session, reward) = (session.clone(), Err(refused.to_string()));
-                return Ok(Err(Entry::Event(Event::FlexibilityClaimed { session, reward })));
-            }
+        if let Action::ClaimFlexibility { session, .. } = action
+            && let Err(refused) = protocol.dry_run(&call, protocol.chain.operator()).await?
+        {
+            let (session, reward) = (session.clone(), Err(refused.to_string()));
+            return Ok(Err(Entry::Event(Event::FlexibilityClaimed { session, reward })));
         }
         let nonce = match self.edges.store.outbox_next_nonce()? {
             Some(nonce) => nonce,

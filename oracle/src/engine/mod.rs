@@ -38,8 +38,9 @@ const FOLLOW_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 /// Where the store keeps the first block whose posts by others were not looked at yet.
 const WATCHED: &str = "watched_block";
-/// Intervals after which plans that nobody can challenge any more are released: half a day.
-const CATCH_UP: u32 = 48;
+/// Intervals after which plans that nobody can challenge any more are released: a quarter of a day, because a claim that had
+/// to wait for that has no more than half a day left.
+const CATCH_UP: u32 = 24;
 /// On a chain of its own a run looks that far ahead at its end: bills of a day can be disputed for two days after it.
 const AFTERMATH_S: i64 = 4 * 86_400;
 
@@ -171,9 +172,9 @@ impl Engine {
         let signals = &self.scenario.signals;
         let end = signals.first.plus(signals.len()).end();
         let chain = self.edges.protocol.chain.clone();
-        let half_day_s = i64::from(CATCH_UP) * INTERVAL_S;
-        for half_day in 1..=CHALLENGE_WINDOW_S / half_day_s {
-            chain.mine_at(UnixTime(end.0 + half_day * half_day_s)).await?;
+        let step_s = i64::from(CATCH_UP) * INTERVAL_S;
+        for step in 1..=CHALLENGE_WINDOW_S / step_s {
+            chain.mine_at(UnixTime(end.0 + step * step_s)).await?;
             self.catch_up().await?;
         }
         chain.mine_at(UnixTime(end.0 + AFTERMATH_S)).await?;

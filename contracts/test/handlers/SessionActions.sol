@@ -253,7 +253,7 @@ abstract contract SessionActions is BookingActions {
             lastReading: 0,
             held: _isFree(request.driver) ? 0 : request.totalCeiling,
             operatorFeeBps: _operatorFeeBps,
-            rewardBps: _rewardBps,
+            rewardBps: _isFree(request.driver) ? 0 : _rewardBps,
             rewardCap: _rewardCap,
             place: place,
             tariffHash: request.tariffHash

@@ -1806,8 +1806,9 @@ interface IPlans is ICertificates {
     /// @param day UTC day, counted from 1970: intervals [96 * day, 96 * day + 96).
     /// @param pricesHash keccak256 of 96 import and 96 feed-in prices, each an int32 in micro per kWh, big endian without gaps.
     function announcePrices(bytes32 site, uint32 day, bytes32 pricesHash) external;
-    /// @notice Shows a schedule of the same inputs that is cheaper by more than the site's epsilon, and gives each need nothing or
-    /// at least its least power in the first interval. Improved mode. The plan is not certified any more, and half of its bond is the caller's. Anyone, up to a day after the interval began.
+    /// @notice Shows a schedule of the same inputs that is cheaper by more than the site's epsilon, and gives each need nothing
+    /// or at least its least power in the first interval. Improved mode. The plan is not certified any more, and half of its
+    /// bond is the caller's. Anyone, up to a day after the interval began.
     function improve(Plan calldata plan, Certificate calldata better) external;
     /// @notice Gives a bond back that nobody took in time; a claimed plan counts as certified from then on. Anyone, until
     /// another plan takes its place, which only a bond prevents.

@@ -1,9 +1,8 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
 //! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
-//! whether they are what was built ([`verify`]), what they know ([`views`]), rules and challenges of plans ([`plans`], by what
-//! was posted: `history`, `stored`), disputes of rewards ([`rewards`]), scores of forecasts ([`scores`]), what has happened ([`events`];
-//! all of it in order, for an audit: `walk`) and how they come to know
-//! a scenario ([`register`]).
+//! whether they are what was built ([`verify`]), what they know ([`views`]), what was posted for a site (`history`), rules and
+//! challenges of plans ([`plans`], `stored`), disputes of rewards ([`rewards`]), scores of forecasts ([`scores`]), what has
+//! happened ([`events`]; all of it in order, for an audit: `walk`) and how they come to know a scenario ([`register`]).
 
 pub mod anvil;
 mod batch;

@@ -9,7 +9,7 @@ use crate::abi::{self, Bill, ForecastScore, Plan, PlanMode, Terms};
 use crate::audit::Auditor;
 use crate::chain::events::Which;
 use crate::chain::scores::Evidence;
-use crate::chain::{Call, Outcome, Prepared, Protocol};
+use crate::chain::{Call, Chain, Outcome, Prepared, Protocol};
 use crate::store::Store;
 use alloy::primitives::B256;
 use anyhow::{Context, Result};
@@ -53,27 +53,33 @@ pub struct Scored {
 
 /// Releases the plans of a site that nobody has refuted in time, and claims the flexibility of sessions that had to wait for
 /// that. To be done more than twice a day: a plan is open to challenge for a day, and a claim to be made for half a day more.
-pub async fn catch_up(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
-    let mut paid = PaidOut::default();
-    let plans = protocol.releasable(site).await?.into_iter();
+async fn catch_up(protocol: &Protocol, store: &Store, site: B256) -> Result<PaidOut> {
+    let accepted = |outcomes: Vec<Outcome>| outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
+    // Somebody else may have been faster; what is released is released.
+    let released = accepted(send(protocol, store, &releases(protocol, site).await?).await?);
+    let late = accepted(send(protocol, store, &late_claims(protocol, site).await?).await?);
+    Ok(PaidOut { released, late, ..PaidOut::default() })
+}
+
+/// A call, and its key in the outbox.
+pub type Due = (String, Call);
+
+/// Plans of a site that nobody has refuted in time.
+pub async fn releases(protocol: &Protocol, site: B256) -> Result<Vec<Due>> {
     let release = |plan: Plan| {
         (format!("release/{}/{site}/{}", place(protocol), plan.interval), Call::Release { plan: Box::new(plan) })
     };
-    // Somebody else may have been faster; what is released is released.
-    paid.released = accepted(send(protocol, store, &plans.map(release).collect::<Vec<_>>()).await?);
-    let mut claims = Vec::new();
-    for (terms, bill, flexibility) in claims_due(protocol, site).await? {
-        let key = format!("flexibility/{}/{}", place(protocol), terms.session);
-        let call =
-            Call::ClaimFlexibility { terms: Box::new(terms), bill: Box::new(bill), flexibility: moved(&flexibility)? };
-        claims.push((key, call));
-    }
-    paid.late = accepted(send(protocol, store, &claims).await?);
-    Ok(paid)
+    Ok(protocol.releasable(site).await?.into_iter().map(release).collect())
 }
 
-fn accepted(outcomes: Vec<Outcome>) -> usize {
-    outcomes.iter().filter(|outcome| outcome.result.is_ok()).count()
+/// Flexibility of a site's sessions that had to wait for releases.
+pub async fn late_claims(protocol: &Protocol, site: B256) -> Result<Vec<Due>> {
+    let claim = |(terms, bill, flexibility): (Terms, Bill, Flexibility)| {
+        let key = format!("flexibility/{}/{}", place(protocol), terms.session);
+        let flexibility = moved(&flexibility)?;
+        Ok((key, Call::ClaimFlexibility { terms: Box::new(terms), bill: Box::new(bill), flexibility }))
+    };
+    claims_due(protocol, site).await?.into_iter().map(claim).collect()
 }
 
 /// Pays out what is due of a site.
@@ -188,7 +194,8 @@ fn place(protocol: &Protocol) -> String {
     format!("{}/{}", protocol.chain.id(), protocol.deployment.settlement)
 }
 
-async fn send(protocol: &Protocol, store: &Store, calls: &[(String, Call)]) -> Result<Vec<Outcome>> {
+/// Signs and sends what was not sent yet, and returns the hashes of all.
+pub async fn hand_in(protocol: &Protocol, store: &Store, calls: &[Due]) -> Result<Vec<B256>> {
     let chain = &protocol.chain;
     let mut hashes = Vec::with_capacity(calls.len());
     for (key, call) in calls {
@@ -204,11 +211,21 @@ async fn send(protocol: &Protocol, store: &Store, calls: &[(String, Call)]) -> R
         chain.send(&prepared).await?;
         hashes.push(prepared.hash);
     }
+    Ok(hashes)
+}
+
+/// What became of it.
+pub async fn outcomes(chain: &Chain, hashes: &[B256]) -> Result<Vec<Outcome>> {
     if hashes.is_empty() {
         return Ok(Vec::new());
     }
     chain.mine_at(UnixTime(0)).await?;
-    let outcomes = chain.await_outcomes(&hashes, Instant::now() + OUTCOME_TIMEOUT).await?;
+    chain.await_outcomes(hashes, Instant::now() + OUTCOME_TIMEOUT).await
+}
+
+async fn send(protocol: &Protocol, store: &Store, calls: &[Due]) -> Result<Vec<Outcome>> {
+    let hashes = hand_in(protocol, store, calls).await?;
+    let outcomes = outcomes(&protocol.chain, &hashes).await?;
     for ((key, _), outcome) in calls.iter().zip(&outcomes) {
         store.outbox_settle(key, outcome)?;
     }

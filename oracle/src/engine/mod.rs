@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::http::Ask;
 use crate::keys::Keyring;
 use crate::ocpp::{FromPoint, Points};
-use crate::payout::{PaidOut, catch_up, pay_out};
+use crate::payout::{Due, PaidOut, hand_in, late_claims, outcomes, pay_out, releases};
 use crate::signing::{self, SignedReading};
 use crate::store::Store;
 use alloy::primitives::Address;
@@ -190,7 +190,12 @@ impl Engine {
     async fn catch_up(&mut self) -> Result<()> {
         for site in 0..self.scenario.sites.len() {
             let site = site_id(&self.scenario, site);
-            catch_up(&self.edges.protocol, &self.edges.store, site).await.context("plans that are due")?;
+            let protocol = self.edges.protocol.clone();
+            let due = self.serving(async move { releases(&protocol, site).await }).await??;
+            self.send(due).await.context("releasing plans")?;
+            let protocol = self.edges.protocol.clone();
+            let due = self.serving(async move { late_claims(&protocol, site).await }).await??;
+            self.send(due).await.context("claiming flexibility")?;
         }
         for claimed in self.edges.protocol.flexibility_claimed().await? {
             let (session, reward) = (claimed.event.session.to_string(), Micro(claimed.event.bill.reward.try_into()?));
@@ -235,6 +240,18 @@ impl Engine {
             Stop::End(interval) if interval.0 % CATCH_UP == 0 => self.catch_up().await,
             _ => Ok(()),
         }
+    }
+
+    /// Sends what is no action of the controller's; refused where somebody else was faster, nothing is lost.
+    async fn send(&mut self, due: Vec<Due>) -> Result<()> {
+        let (protocol, store) = (&self.edges.protocol, &self.edges.store);
+        let hashes = hand_in(protocol, store, &due).await?;
+        let chain = protocol.chain.clone();
+        let outcomes = self.serving(async move { outcomes(&chain, &hashes).await }).await??;
+        for ((key, _), outcome) in due.iter().zip(&outcomes) {
+            self.edges.store.outbox_settle(key, outcome)?;
+        }
+        Ok(())
     }
 
     /// Every charge point of the scenario.

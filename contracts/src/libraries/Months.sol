@@ -2,6 +2,7 @@
 pragma solidity 0.8.36;
 
 /// @title Months of the Gregorian calendar
+/// @notice By the arithmetic of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
 library Months {
     /// @dev Of 400 years, after which the calendar repeats itself.
     uint256 private constant ERA_DAYS = 146_097;

@@ -251,6 +251,29 @@ contract SettlementDisputeRewardTest is RewardTest {
     }
 
     /// @dev Any claim above the bound is lowered to its share, and what is left holds.
+    /// @dev However a challenger writes the arguments, with bits turned, words, offsets and lengths of its own.
+    function test_fuzz_noCalldataLowersAnHonestReward(uint256 seed) public {
+        RewardEvidence memory evidence = _post(_waits());
+        _claimWorth(7_500 * 200);
+        bytes memory honest = abi.encodeCall(ISettlement.disputeReward, (terms, bill, evidence));
+        uint256 words = (honest.length - 4) / 32;
+        for (uint256 i; i < 32; ++i) {
+            uint256 word = uint256(keccak256(abi.encode(seed, i)));
+            bytes memory written = bytes.concat(honest);
+            uint256 offset = 36 + 32 * ((word >> 8) % words);
+            assembly {
+                let at := add(written, offset)
+                switch and(word, 3)
+                case 0 { mstore(at, xor(mload(at), shl(and(shr(64, word), 255), 1))) }
+                case 1 { mstore(at, and(shr(64, word), 0xfff)) }
+                case 2 { mstore(at, mload(add(written, add(36, mul(32, mod(shr(64, word), words)))))) }
+                default { mstore(at, word) }
+            }
+            (bool lowered,) = address(settlement).call(written);
+            assertFalse(lowered, "an honest reward was lowered");
+        }
+    }
+
     function test_fuzz_exaggeratedClaimsAreLoweredToTheBound(uint256 seed, uint256 worth) public {
         // Without other cars, and with all of them, the readings say all.
         Facts memory facts = _random(seed | 14);

@@ -31,8 +31,8 @@ const DEFAULT_SPEED: &str = "1440";
 const CHAIN_BEFORE_S: i64 = 3600;
 /// What is staked on a plan that is not proved at once.
 const BOND: Micro = Micro(1_000_000);
-/// Plans of a site whose bonds are out at the same time: a day that can be challenged, half a day until they are released, and
-/// the next one.
+/// Plans of a site whose bonds are out at the same time: a day that can be challenged, the next one, and half a day, which is
+/// twice what the engine takes to release them.
 const PLANS_STAKED: i64 = 96 + 48 + 1;
 /// What charge points and drivers said, waiting for the engine. Each sender waits for its own answer, so more than one
 /// message per connection is never under way.

@@ -4,7 +4,7 @@
 use super::{Certificate, Planned, decode};
 use crate::problem::Problem;
 use crate::solve::Planner;
-use crate::units::{Interval, Watts};
+use crate::units::{Interval, POWER_STEP_W, Watts};
 
 /// Most plans that are tried: at some milliseconds each, seconds.
 const TRIES: usize = 256;
@@ -59,8 +59,10 @@ fn chosen(problem: &Problem, choice: &[Option<Watts>]) -> Problem {
 
 /// Whether every EVSE can hold what it gets at first.
 fn holds(problem: &Problem, certificate: &Certificate) -> bool {
-    let mut cells =
-        certificate.schedule.chunks_exact(2).map(|cell| 10 * i64::from(u16::from_be_bytes([cell[0], cell[1]])));
+    let mut cells = certificate
+        .schedule
+        .chunks_exact(2)
+        .map(|cell| POWER_STEP_W * i64::from(u16::from_be_bytes([cell[0], cell[1]])));
     problem.needs.iter().all(|need| {
         let row: Vec<i64> = cells.by_ref().take(need.until - need.from).collect();
         need.from > 0 || row.first().is_none_or(|power| *power == 0 || *power >= need.min_w.0)

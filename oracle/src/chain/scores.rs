@@ -9,6 +9,7 @@ use crate::abi::{ForecastScore, HistoryStep};
 use alloy::primitives::B256;
 use alloy::rpc::types::Filter;
 use anyhow::Result;
+use optimizer::units::INTERVAL_S;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +23,6 @@ const REMEMBERED: usize = 512;
 const METERED_WITHIN: u32 = 96;
 /// Intervals of a UTC day, which begins with one.
 const DAY: u32 = 96;
-const INTERVAL_S: i64 = 900;
 /// A transaction, and the layout of 1,024 lanes looked through.
 const GAS_ALL: u64 = 500_000;
 /// A post opened costs at most 3,000 gas to send and 2,000 to chain, a byte of its lanes 40 to send and, where all of them

@@ -38,14 +38,12 @@ impl Plans {
         (terms, bill): (&Terms, &Bill),
         moved: &Flexibility,
     ) {
-        let interval = |time: u64| (time / INTERVAL_S) as u32;
-        let (start, stop) = (bill.startTime.to::<u64>(), bill.stopTime.to::<u64>());
-        let (first, last) = (interval(start), interval(stop));
         let id = terms.session;
-        let certified = start > 0 && self.is_certified(terms.site, first, last);
+        let (first, last, metered) = stay_of(bill);
+        let certified = self.is_stay_certified(terms, bill);
         let (what, wanted) = (say!("session {id}: intervals {first} to {last}"), say!("all certified"));
         tally.holds(Kind::Flexibility, at, certified, what, wanted, say!("not all"));
-        let (site, last) = (terms.site, interval(stop.saturating_sub(1)));
+        let (site, last) = (terms.site, metered);
         self.claims.push(Claim { at, site, terms: terms.clone(), bill: bill.clone(), moved: moved.clone(), last });
         if self.sites.get(&site).is_some_and(|s| s.readings.contains_key(&last)) {
             self.judge(tally, registry, |claim| claim.terms.session == id);
@@ -77,12 +75,15 @@ impl Plans {
 
     /// What of a billed session can be claimed: nothing before all its intervals are certified, and the last is metered.
     pub fn claimable(&self, registry: &Registry, terms: &Terms, bill: &Bill) -> Option<Flexible> {
-        let interval = |time: u64| (time / INTERVAL_S) as u32;
-        let (start, stop) = (bill.startTime.to::<u64>(), bill.stopTime.to::<u64>());
-        let last = interval(stop.saturating_sub(1));
+        let (.., last) = stay_of(bill);
         let metered = self.sites.get(&terms.site).is_some_and(|site| site.readings.contains_key(&last));
-        let certified = start > 0 && self.is_certified(terms.site, interval(start), interval(stop));
-        (certified && metered).then(|| self.worth(registry, terms, bill)).flatten()
+        (metered && self.is_stay_certified(terms, bill)).then(|| self.worth(registry, terms, bill)).flatten()
+    }
+
+    /// Without a clock nobody can say which intervals they were.
+    fn is_stay_certified(&self, terms: &Terms, bill: &Bill) -> bool {
+        let (first, last, _) = stay_of(bill);
+        bill.startTime.to::<u64>() > 0 && self.is_certified(terms.site, first, last)
     }
 
     /// A reward that the contract has lowered: it has to leave what readings and node prices make of it. What was wrong with
@@ -113,6 +114,13 @@ impl Plans {
     }
 }
 
+/// First and last interval that a stay touched, and the last one with energy.
+fn stay_of(bill: &Bill) -> (u32, u32, u32) {
+    let interval = |time: u64| (time / INTERVAL_S) as u32;
+    let (start, stop) = (bill.startTime.to(), bill.stopTime.to::<u64>());
+    (interval(start), interval(stop), interval(stop.saturating_sub(1)))
+}
+
 /// What a stay's flexibility was worth, over its whole intervals: in the first, partial one no plan could have given the car
 /// anything. `priced` gives node price and least price of a certified interval. The car's own maximum is not on the chain;
 /// `max_w` is the most that any plan took for it.
@@ -123,8 +131,7 @@ pub fn measured(
     read: impl Fn(u32) -> Option<i64>,
     priced: impl Fn(u32) -> Option<(i64, i64)>,
 ) -> Flexible {
-    let interval = |time: u64| (time / INTERVAL_S) as u32;
-    let (first, last) = (interval(bill.startTime.to()), interval(bill.stopTime.to::<u64>().saturating_sub(1)));
+    let (first, _, last) = stay_of(bill);
     let billed = bill.stopMilliWh.saturating_sub(bill.startMilliWh) / 1000;
     let mut left = i64::try_from(billed).unwrap_or(i64::MAX);
     let metered = |t: u32| {

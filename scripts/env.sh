@@ -11,3 +11,10 @@ prepare() {
   for folder in "$PWD"/node_modules/@foundry-rs/*-*/bin; do PATH="$folder:$PATH"; done
   export PATH
 }
+# forge reads nothing outside of the project: a copy of real meters' records where PROVOLT_DATA has them, else none.
+real_records() {
+  rm -rf contracts/cache/data
+  [ -n "${PROVOLT_DATA:-}" ] || { say "PROVOLT_DATA is not set: tests of real data are skipped"; return 0; }
+  mkdir -p contracts/cache/data
+  cp -r "$PROVOLT_DATA/ocmf" contracts/cache/data/
+}

@@ -9,7 +9,7 @@ import {OcmfTest} from "./Ocmf.t.sol";
 /// by the key 0xa11ce of either curve.
 contract OcmfVectorsTest is OcmfTest {
     string private constant OWN = "contracts/test/ocmf/vectors.json";
-    string private constant REAL = "../shared/data/ocmf/";
+    string private constant REAL = "contracts/cache/data/ocmf/";
     uint256 private constant P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;
     uint256 private constant K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
@@ -189,7 +189,7 @@ contract OcmfVectorsTest is OcmfTest {
 
     function _real(string memory name) private returns (string memory) {
         string memory path = string.concat(REAL, name);
-        vm.skip(!vm.exists(path), "no records of real meters beside the repository");
+        vm.skip(!vm.exists(path), "no records of real meters: set PROVOLT_DATA and run scripts/test");
         return vm.readFile(path);
     }
 

@@ -287,9 +287,9 @@ contract SettlementOcmfTest is BaseTest {
     /// @dev Every real record with begin and end settles a session as it is, whatever its vendor, and one that must be refused
     /// settles none. Records of one end only are paired with nobody here; Ocmf.vectors.t.sol reads them all.
     function test_realRecords() public {
-        string memory folder = string.concat(vm.projectRoot(), "/../shared/data/ocmf/");
+        string memory folder = string.concat(vm.projectRoot(), "/contracts/cache/data/ocmf/");
         if (!vm.exists(folder)) {
-            vm.skip(true, "no real records: ../shared/data/ocmf is not there");
+            vm.skip(true, "no records of real meters: set PROVOLT_DATA and run scripts/test");
             return;
         }
         uint256 settled = _settleAll(vm.readFile(string.concat(folder, "p256.json")), Curve.P256);

@@ -71,7 +71,7 @@ pub struct Facts {
     pub peak_so_far_w: Watts,
     /// What a driver pays for a kWh.
     pub revenue: MicroPerKwh,
-    /// What a kWh left out costs the plan; `None`: [`PENALTY`] times the revenue, and prices and peak are those of a plan
+    /// What a kWh left out costs the plan; `None`: `PENALTY` times the revenue, and prices and peak are those of a plan
     /// that does not see what comes. With the revenue itself the plan maximises profit.
     pub shortfall: Option<MicroPerKwh>,
 }

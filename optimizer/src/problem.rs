@@ -89,7 +89,7 @@ impl Problem {
 pub struct Peak {
     /// Highest import so far in the charge's month: up to it, power costs nothing more.
     pub so_far_w: Watts,
-    /// What a kW above it costs the plan: the charge itself, or a [proxy](crate::peak) for it.
+    /// What a kW above it costs the plan: the charge itself, or a proxy for it.
     pub price: MicroPerKw,
 }
 

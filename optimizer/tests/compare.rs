@@ -1,9 +1,12 @@
 //! Algorithms side by side: what holds for every one of them, and what real months come to.
 
+#[path = "instances/field.rs"]
+mod field;
 mod instances;
 
 use chrono::NaiveDate;
 use chrono_tz::America::Los_Angeles;
+use field::field;
 use instances::{car_park, with_pilots};
 use optimizer::check::check;
 use optimizer::compare::{self, Algorithm, Case, Day, Limits, Month, Run, Tariffed, Watch};
@@ -18,7 +21,7 @@ use optimizer::units::{GramsPerMwh, Micro, MicroPerKwh, WattHours, Watts};
 use polars::prelude::{ParquetReader, SerReader};
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const LIMIT_MS: u32 = 60_000;
 const RULES: [Rule; 3] = [Rule::RoundRobin, Rule::EarliestDeadline, Rule::LeastLaxity];
@@ -231,16 +234,9 @@ fn a_month_that_cannot_be_is_refused_by_name() {
     assert!(refused(&topology, &sessions, Limits::default()).contains("one voltage"));
 }
 
-/// A file of the real data, where it is there.
+/// A file of the real data, where it is at hand.
 fn real(name: &str) -> Option<(String, Vec<u8>)> {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => Some((name.to_owned(), bytes)),
-        Err(_) => {
-            eprintln!("skipped: no ../shared/data/{name} beside the repository");
-            None
-        }
-    }
+    Some((name.to_owned(), field(name)?))
 }
 
 fn caltech(limits: Limits) -> Option<Month> {

@@ -97,3 +97,24 @@ fn the_interface_imports_nothing() -> Result<()> {
 fn only_the_clock_reads_the_wall() -> Result<()> {
     nowhere("oracle/src", &["SystemTime"], &["clock.rs"])
 }
+
+/// Everything that git keeps, by name.
+fn tracked() -> Result<Vec<PathBuf>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let listed = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(&root).output()?;
+    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    Ok(String::from_utf8(listed.stdout)?.split_terminator('\0').map(|name| root.join(name)).collect())
+}
+
+#[test]
+fn nothing_but_ci_names_a_place_outside_of_the_repository() -> Result<()> {
+    let outside = [concat!("../", "shared"), concat!("shared", "/data"), concat!("/", "work/"), concat!("/", "root/")];
+    for path in tracked()?.iter().filter(|path| path.is_file() && !path.ends_with(".ci/run")) {
+        let bytes = std::fs::read(path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        for place in outside {
+            ensure!(!text.contains(place), "{} names {place}", path.display());
+        }
+    }
+    Ok(())
+}

@@ -61,7 +61,7 @@ pub enum Violation {
         /// The forecast.
         forecast_w: Watts,
     },
-    /// More energy than the car wants (see [`check`] for the allowance).
+    /// More energy than the car wants (see `check` for the allowance).
     OverDelivery {
         /// Session.
         session: String,

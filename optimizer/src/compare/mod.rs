@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A day is simulated as by [`crate::simulate`]; a month of a garage steps through ideal cars, as ACN-Sim does
-//! ([`month`]). Every plan is made from the same facts and held against [`crate::check`]; energy, money and limits are
+//! (`month`). Every plan is made from the same facts and held against [`crate::check`]; energy, money and limits are
 //! counted from what flowed, not from what was planned.
 
 mod day;

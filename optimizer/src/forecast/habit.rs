@@ -5,9 +5,9 @@
 //! too). Of the kernels, neighbour counts and ratios that were tried on ACN-Data this had the lowest pinball loss
 //! throughout; its figures are printed by `tests/forecasts`.
 //!
-//! **A few sessions say little.** A driver's own sessions stand beside the site's, which count as [`SITE_COUNTS`] sessions
-//! like the one at hand; among the site's stand those of the prior, which count as [`PRIOR_COUNTS`]. So a driver who comes
-//! often is known by his own habit, a new one by the site's, and a new site by the [`Prior`].
+//! **A few sessions say little.** A driver's own sessions stand beside the site's, which count as `SITE_COUNTS` sessions
+//! like the one at hand; among the site's stand those of the prior, which count as `PRIOR_COUNTS`. So a driver who comes
+//! often is known by his own habit, a new one by the site's, and a new site by the `Prior`.
 //!
 //! **That a car is still here is known**: only past stays that were longer count, so quantiles move as time passes.
 

@@ -5,9 +5,9 @@
 //! `Linear2StageBattery` is that model, with its bend at the same place (Z. J. Lee et al., "ACN-Sim: An Open-Source
 //! Simulator for Data-Driven Electric Vehicle Charging Research", 2019).
 //!
-//! **Prior.** Nobody declares a battery, so every need is taken to end with a full one, at [`END_PER_MILLE`] of the car's
+//! **Prior.** Nobody declares a battery, so every need is taken to end with a full one, at `END_PER_MILLE` of the car's
 //! own power, and every battery to fill at that power in seven hours (77 kWh at 11 kW), so that its last fifth is
-//! [`RANGE_S`]. Most batteries are smaller and most needs end before: what that costs is cheap hours, and what the
+//! `RANGE_S`. Most batteries are smaller and most needs end before: what that costs is cheap hours, and what the
 //! opposite costs is cars that leave short. On the built-in scenarios all ranges of one to one and a half hours come to
 //! the same within 0.2 % of energy; at an end of 150 per mille twice as many cars are short.
 //!

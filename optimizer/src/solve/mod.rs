@@ -13,9 +13,9 @@
 //! per kWh. Then all balances have coefficients ±1; without batteries, rows and a partial first interval they are the
 //! constraints of a network flow, so a vertex solution is whole steps and rounding loses nothing.
 //!
-//! **Ties.** Money first, then the running plan ([`STABLE`] for every step that it gave too), then earlier charging
-//! ([`TIE`] over the horizon). Both together are below half the smallest price step, so that they decide between equal
-//! prices only. The weight of [`TIE`] also uses sun that is worth nothing and keeps batteries still.
+//! **Ties.** Money first, then the running plan (`STABLE` for every step that it gave too), then earlier charging
+//! (`TIE` over the horizon). Both together are below half the smallest price step, so that they decide between equal
+//! prices only. The weight of `TIE` also uses sun that is worth nothing and keeps batteries still.
 //!
 //! **Posted setpoints** are upper bounds with a reward above every penalty: kept as far as the limits and the need's
 //! energy allow, and never a cause of infeasibility.

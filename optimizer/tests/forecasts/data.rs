@@ -1,29 +1,24 @@
 //! Real data as the forecasters take it.
 
+use crate::field::field;
 use chrono_tz::Tz;
 use optimizer::import;
 use optimizer::session::PastSession;
 use optimizer::units::{UnixTime, WattHours};
-use std::path::PathBuf;
+use std::io::Read;
 
 pub(crate) const LOS_ANGELES: Tz = Tz::America__Los_Angeles;
 
-/// The text of a file of real data, where there is one: beside the workspace, or named by the environment.
-pub(crate) fn shared(file: &str) -> Option<String> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
-    let path = std::env::var_os("PROVOLT_SHARED_DATA").map_or_else(beside, PathBuf::from).join(file);
-    if !path.exists() {
-        println!("skipped: no {file} (set PROVOLT_SHARED_DATA to the folder of field data)");
-        return None;
-    }
-    let bytes = if path.extension().is_some_and(|extension| extension == "gz") {
-        let output = std::process::Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
-        assert!(output.status.success(), "{}", path.display());
-        output.stdout
+/// The text of a file of real data, where it is at hand.
+pub(crate) fn text(file: &str) -> Option<String> {
+    let bytes = field(file)?;
+    let mut text = String::new();
+    if file.ends_with(".gz") {
+        flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
     } else {
-        std::fs::read(path).unwrap()
-    };
-    Some(String::from_utf8(bytes).unwrap())
+        text = String::from_utf8(bytes).unwrap();
+    }
+    Some(text)
 }
 
 /// A recorded session and where it was.
@@ -60,7 +55,7 @@ fn recorded(file: &str, text: &str, mapping: &str) -> Vec<Recorded> {
 pub(crate) fn acn(names: &[&str]) -> Option<Vec<Recorded>> {
     let mut all = Vec::new();
     for name in names {
-        all.extend(recorded(name, &shared(&format!("acn_sessions/{name}.csv.gz"))?, "acn-csv"));
+        all.extend(recorded(name, &text(&format!("acn_sessions/{name}.csv.gz"))?, "acn-csv"));
     }
     Some(all)
 }
@@ -69,7 +64,7 @@ pub(crate) fn acn(names: &[&str]) -> Option<Vec<Recorded>> {
 pub(crate) fn workplaces() -> Option<Vec<Recorded>> {
     let name = "workplace_us/station_data_dataverse.csv";
     // Years lack their century.
-    let text = shared(name)?.replace(",0014-", ",2014-").replace(",0015-", ",2015-");
+    let text = text(name)?.replace(",0014-", ",2014-").replace(",0015-", ",2015-");
     let mapping = "id=sessionId,station=stationId,driver=userId,arrival=created,departure=ended,\
                    delivered_kwh=kwhTotal,zone=America/New_York";
     Some(recorded(name, &text, mapping))

@@ -225,8 +225,8 @@ fn a_day_that_goes_as_ever_leaves_no_more_undone_for_those_who_leave_early() {
 #[test]
 fn the_replayed_day_of_may_learns_from_the_days_before() {
     let files = ["acn_sessions/caltech_2019-05-01_2019-08-31.csv.gz", "price/electricity_prices_de_2020.csv"];
-    let [Some(sessions), Some(prices)] = files.map(data::shared) else { return };
-    let Some(sun) = data::shared("pv/serf_east_15min_ac_power.csv") else { return };
+    let [Some(sessions), Some(prices)] = files.map(data::text) else { return };
+    let Some(sun) = data::text("pv/serf_east_15min_ac_power.csv") else { return };
     let sessions = import::csv("caltech", sessions.as_bytes(), &Mapping::acn_csv()).unwrap();
     let (template, date) = (committed("campus"), "2019-05-07".parse().unwrap());
     let (mut scenario, _) = import::place(&sessions, &template, date, &Options::default());

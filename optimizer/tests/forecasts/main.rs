@@ -7,5 +7,7 @@
 mod arrivals;
 mod data;
 mod days;
+#[path = "../instances/field.rs"]
+mod field;
 mod habits;
 mod powers;

@@ -54,7 +54,7 @@ fn unix(text: &str) -> i64 {
 
 /// The house's load, its sun (dark where nothing was metered), and the forecast of its sun that was issued.
 fn house() -> Option<[Recorded; 3]> {
-    let text = data::shared("load/emhass_home_load_pv_forecast_30min.csv.gz")?;
+    let text = data::text("load/emhass_home_load_pv_forecast_30min.csv.gz")?;
     let column = |at: usize, silent: Option<i64>| {
         let samples: Vec<_> = rows(&text).map(|row| (unix(row[0]), watts(row[at]).or(silent))).collect();
         Recorded::new(&samples, 2, Tz::Europe__Paris)
@@ -63,7 +63,7 @@ fn house() -> Option<[Recorded; 3]> {
 }
 
 fn steel() -> Option<Recorded> {
-    let text = data::shared("load/Steel_industry_data.csv.gz")?;
+    let text = data::text("load/Steel_industry_data.csv.gz")?;
     let samples: Vec<_> = rows(&text)
         .map(|row| {
             let time = NaiveDateTime::parse_from_str(row[0], "%d/%m/%Y %H:%M").unwrap().and_utc().timestamp();
@@ -80,7 +80,7 @@ fn steel() -> Option<Recorded> {
 }
 
 fn serf() -> Option<Recorded> {
-    let text = data::shared("pv/serf_east_15min_ac_power.csv")?;
+    let text = data::text("pv/serf_east_15min_ac_power.csv")?;
     let samples: Vec<_> = rows(&text).map(|row| (unix(row[0]), watts(row[1]))).collect();
     Some(Recorded::new(&samples, 1, Tz::America__Denver))
 }

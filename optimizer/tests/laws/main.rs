@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read files and may stop")]
 
+#[path = "../instances/field.rs"]
+mod field;
 mod money;
 mod pilots;
 #[path = "../instances/random.rs"]
@@ -9,8 +11,6 @@ mod random;
 mod real;
 #[path = "../seed/mod.rs"]
 mod seed;
-#[path = "../instances/shared.rs"]
-mod shared;
 mod tiny;
 
 use money::{money, tolerance};

@@ -1,8 +1,8 @@
 //! Real days of the Caltech garage, all cars known: what a change of the day does to its plan.
 
+use crate::field::field;
 use crate::money::{MICRO, money, tolerance};
 use crate::planned;
-use crate::shared::shared;
 use chrono::{NaiveDate, TimeZone};
 use optimizer::import::{self, Mapping};
 use optimizer::problem::{Need, Peak, Problem};
@@ -17,11 +17,11 @@ const DAYS: [&str; 3] = ["2019-05-07", "2019-05-23", "2019-06-02"];
 
 /// The day as a problem: the sessions that arrive on it with what they took, the garage's lines, the utility's prices.
 pub(crate) fn day(date: &str) -> Option<Problem> {
-    let sessions = shared("acn_sessions/caltech_2019-05-01_2019-08-31.csv.gz")?;
+    let sessions = field("acn_sessions/caltech_2019-05-01_2019-08-31.csv.gz")?;
     let sessions = import::csv("sessions", &sessions, &Mapping::acn_csv()).unwrap();
-    let mut topology = import::topology("topology", &shared("topology/caltech_acn.json")?).unwrap();
+    let mut topology = import::topology("topology", &field("topology/caltech_acn.json")?).unwrap();
     topology.stations.iter_mut().for_each(|station| station.connection.voltage_mv = VOLTAGE_MV);
-    let tariff = import::tariff("tariff", &shared("tariff/sce_tou_ev_4_march_2019.json")?).unwrap();
+    let tariff = import::tariff("tariff", &field("tariff/sce_tou_ev_4_march_2019.json")?).unwrap();
     let zone = chrono_tz::America::Los_Angeles;
     let date: NaiveDate = date.parse().unwrap();
     let midnight = zone.from_local_datetime(&date.and_hms_opt(0, 0, 0).unwrap()).unwrap();

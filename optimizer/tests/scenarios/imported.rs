@@ -1,7 +1,7 @@
 //! Field data: what becomes of small files in the field's formats, and of the real ones where they are at hand.
 
 use crate::committed::load;
-use crate::shared::shared;
+use crate::field::field;
 use chrono::NaiveDate;
 use optimizer::import::{self, FieldSession, Mapping, Options, SeriesFormat};
 use optimizer::scenario::{self, Scenario};
@@ -286,7 +286,7 @@ fn real_sessions() {
         "jpl_2019-05-01_2019-08-31",
         "jpl_2021-05-01_2021-08-31",
     ] {
-        let Some(bytes) = shared(&format!("acn_sessions/{name}.csv.gz")) else { return };
+        let Some(bytes) = field(&format!("acn_sessions/{name}.csv.gz")) else { return };
         let sessions = import::csv(name, &bytes, &Mapping::acn_csv()).unwrap();
         let (placed, left_out, misfits) = place_every_day(&sessions, &template);
         println!("{name}: {placed} placed, {left_out} left out, {misfits} declare more than their stay can give");
@@ -297,9 +297,9 @@ fn real_sessions() {
 
 #[test]
 fn a_real_day_of_sessions_prices_and_sun() {
-    let Some(sessions) = shared("acn_sessions/caltech_2019-05-01_2019-08-31.csv.gz") else { return };
-    let Some(prices) = shared("price/electricity_prices_de_2020.csv") else { return };
-    let Some(sun) = shared("pv/serf_east_15min_ac_power.csv") else { return };
+    let Some(sessions) = field("acn_sessions/caltech_2019-05-01_2019-08-31.csv.gz") else { return };
+    let Some(prices) = field("price/electricity_prices_de_2020.csv") else { return };
+    let Some(sun) = field("pv/serf_east_15min_ac_power.csv") else { return };
     let sessions = import::csv("caltech", &sessions, &Mapping::acn_csv()).unwrap();
     let template = load("campus");
     let (mut scenario, warnings) = import::place(&sessions, &template, date("2019-06-14"), &Options::default());

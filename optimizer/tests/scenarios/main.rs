@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read files and may stop")]
 
 mod committed;
+#[path = "../instances/field.rs"]
+mod field;
 #[path = "../../examples/generate/scenarios/mod.rs"]
 mod generated;
 mod imported;
@@ -11,7 +13,5 @@ mod recorded;
 mod refused;
 #[path = "../seed/mod.rs"]
 mod seed;
-#[path = "../instances/shared.rs"]
-mod shared;
 mod tariffs;
 mod verify;

@@ -1,6 +1,6 @@
 //! Topologies in ACN-Sim's form.
 
-use crate::shared::shared;
+use crate::field::field;
 use optimizer::check::check;
 use optimizer::import::{self, Topology};
 use optimizer::problem::{Need, Problem};
@@ -110,7 +110,7 @@ fn faults_are_named() {
 #[test]
 fn real_sites() {
     for (name, stations, lines, classes) in [("caltech", 54, 8, 5), ("jpl", 52, 24, 14), ("office001", 8, 6, 3)] {
-        let Some(bytes) = shared(&format!("topology/{name}_acn.json")) else { return };
+        let Some(bytes) = field(&format!("topology/{name}_acn.json")) else { return };
         let topology = import::topology(name, &bytes).unwrap();
         let found = (topology.stations.len(), topology.lines.len(), topology.classes().unwrap().groups.len() - 1);
         assert_eq!(found, (stations, lines, classes), "{name}");

@@ -1,6 +1,6 @@
 //! Series in quarter hours: steps of every length, clocks that change, gaps, and both kinds of files.
 
-use crate::shared::shared;
+use crate::field::field;
 use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone};
 use chrono_tz::Europe::Berlin;
 use optimizer::import::{Kind, Series, SeriesFormat, series};
@@ -186,7 +186,7 @@ fn real_series() {
     let column =
         |time: &str, value: &str, scale| SeriesFormat { time: time.into(), value: value.into(), scale, ..format() };
     // Normalised loads by a German clock of 2016: 92 quarter hours in March, 100 in October.
-    let Some(bytes) = shared("load/simbench_profiles_15min_2016.csv.gz") else { return };
+    let Some(bytes) = field("load/simbench_profiles_15min_2016.csv.gz") else { return };
     let loads = SeriesFormat { zone: Some(Berlin), ..column("time", "G0-A_pload", 1_000_000) };
     let loads = series("simbench", &bytes, &loads).unwrap();
     assert!(loads.warnings().is_empty(), "{:?}", loads.warnings());
@@ -194,7 +194,7 @@ fn real_series() {
     assert_eq!(lengths, [96, 92, 100]);
     assert_eq!(loads.day(date("2016-10-30")).unwrap()[8..13], [165_810, 160_800, 142_120, 120_200, 133_730]);
     // A steel works: energies by their ends, in Wh.
-    let Some(bytes) = shared("load/Steel_industry_data.csv.gz") else { return };
+    let Some(bytes) = field("load/Steel_industry_data.csv.gz") else { return };
     let steel = SeriesFormat {
         zone: Some(chrono_tz::Asia::Seoul),
         time_format: Some("%d/%m/%Y %H:%M".into()),
@@ -205,7 +205,7 @@ fn real_series() {
     let steel = series("steel", &bytes, &steel).unwrap();
     assert_eq!(steel.day(date("2018-01-01")).unwrap()[..2], [3_170, 4_000]);
     // Emissions every five minutes, mg per kWh: the month has every quarter hour.
-    let Some(bytes) = shared("emissions/SGIP_CAISO_SCE_2019-05.csv.gz") else { return };
+    let Some(bytes) = field("emissions/SGIP_CAISO_SCE_2019-05.csv.gz") else { return };
     let emissions = SeriesFormat { zone: Some(chrono_tz::America::Los_Angeles), ..column("time", "moer", 1_000_000) };
     let emissions = series("moer", &bytes, &emissions).unwrap();
     let days = (1..=31).map(|day| emissions.day(NaiveDate::from_ymd_opt(2019, 5, day).unwrap()).unwrap());
@@ -214,7 +214,7 @@ fn real_series() {
     println!("emissions: {mean} mg/kWh on average, {:?}", emissions.warnings());
     assert!(month.len() == 31 * 96 && (100_000..600_000).contains(&mean), "{mean}");
     // A house in half hours with PV and its forecast; nights have none.
-    let Some(bytes) = shared("load/emhass_home_load_pv_forecast_30min.csv.gz") else { return };
+    let Some(bytes) = field("load/emhass_home_load_pv_forecast_30min.csv.gz") else { return };
     let house = series("house", &bytes, &column("time_utc", "load_w", 1)).unwrap();
     println!("house: {:?}", house.warnings());
     assert_eq!(house.values(interval("2024-04-10T12:00:00Z"), 4).unwrap(), [343, 343, 305, 305]);

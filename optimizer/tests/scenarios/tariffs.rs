@@ -1,6 +1,6 @@
 //! Time-of-use tariffs in ACN-Sim's form.
 
-use crate::shared::shared;
+use crate::field::field;
 use chrono::{NaiveDate, TimeZone};
 use chrono_tz::Tz;
 use optimizer::import::{self, Tariff};
@@ -108,14 +108,14 @@ const ACN_SIM: [(&str, &str, i64, i64); 6] = [
 fn real_tariffs_come_to_what_acn_sim_says() {
     let zone = chrono_tz::America::Los_Angeles;
     for (name, first, sum, charge) in ACN_SIM {
-        let Some(bytes) = shared(&format!("tariff/{name}.json")) else { return };
+        let Some(bytes) = field(&format!("tariff/{name}.json")) else { return };
         let tariff = import::tariff(name, &bytes).unwrap();
         let prices = tariff.prices(zone, midnight(zone, date(first)), 31 * 96).unwrap();
         assert_eq!(prices.iter().map(|price| price.0).sum::<i64>(), sum, "{name}");
         assert_eq!(tariff.demand_charge(date(first)).unwrap(), MicroPerKw(charge), "{name}");
     }
     // A slip of the file: two entries claim all days of the winter. ACN-Sim refuses it too.
-    let Some(bytes) = shared("tariff/pge_a10_tou_aug_2019.json") else { return };
+    let Some(bytes) = field("tariff/pge_a10_tou_aug_2019.json") else { return };
     let winter = import::tariff("pge", &bytes).unwrap().demand_charge(date("2019-12-01"));
     assert!(winter.unwrap_err().to_string().contains("Winter-Weekday, Winter-Weekend"));
 }

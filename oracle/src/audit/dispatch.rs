@@ -1,6 +1,6 @@
 //! What was posted for the intervals of a site: who posted it and when, whether it kept every rating and every group's limit,
 //! and the chained hash of it all, from the first post to what the contract keeps; and what the contract makes of it when it
-//! is asked how good forecasts were ([`scores`]).
+//! is asked how good forecasts were (`scores`).
 
 mod scores;
 

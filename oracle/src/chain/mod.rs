@@ -1,5 +1,5 @@
 //! The chain as one edge of the oracle. In reading order: a connection ([`Chain`]), a local node ([`anvil`]), what is sent
-//! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`deploy`]) and
+//! ([`transact`]) and why it was refused ([`revert`]), the contracts' code ([`bytecode`]), their addresses ([`mod@deploy`]) and
 //! whether they are what was built ([`verify`]), what they know ([`views`]), what was posted for a site (`history`), rules and
 //! challenges of plans ([`plans`], `stored`), disputes of rewards ([`rewards`]), scores of forecasts ([`scores`]), what has
 //! happened ([`events`]; all of it in order, for an audit: `walk`) and how they come to know a scenario ([`register`]).

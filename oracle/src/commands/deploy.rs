@@ -36,7 +36,7 @@ pub struct Args {
     /// Another number gives other addresses: 1 to 32 bytes in hex
     #[arg(long, value_name = "HEX", default_value = "0x00", value_parser = salt)]
     pub salt: B256,
-    /// Where to write the addresses [default: data/deployments/<chain id>.json]
+    /// Where to write the addresses [default: data/deployments/CHAIN_ID.json]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ pub struct Args {
 /// Compares what is on the chain with what this program was built with. Exit code 1 where anything differs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VerifyArgs {
-    /// Where the contracts are [default: data/deployments/<chain id>.json]
+    /// Where the contracts are [default: data/deployments/CHAIN_ID.json]
     pub file: Option<PathBuf>,
     /// URL of the chain's node
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]

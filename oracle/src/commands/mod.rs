@@ -31,7 +31,7 @@ pub struct ChainArgs {
     /// Key file; without it the well-known keys of a local chain
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// Where the contracts are; without it data/deployments/<chain id>.json
+    /// Where the contracts are; without it data/deployments/CHAIN_ID.json
     #[arg(long, value_name = "FILE")]
     pub deployment: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ pub struct WatchArgs {
     /// URL of the chain's node
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545")]
     pub rpc: String,
-    /// Where the contracts are; without it data/deployments/<chain id>.json
+    /// Where the contracts are; without it data/deployments/CHAIN_ID.json
     #[arg(long, value_name = "FILE")]
     pub deployment: Option<PathBuf>,
 }

@@ -6,14 +6,14 @@ use chrono_tz::Tz;
 use clap::{Parser, Subcommand};
 use optimizer::check::{check, tally};
 use optimizer::compare::{self, Algorithm, Case, Day, Limits, Month, Run, Tariffed, Watch};
-use optimizer::problem::Problem;
+use optimizer::problem::{Need, Problem};
 use optimizer::report::Report;
 use optimizer::schedule::Schedule;
 use optimizer::units::{GramsPerMwh, MicroPerKwh, Watts};
 use optimizer::{certificate, import, scenario, serve, simulate, solve};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -126,10 +126,22 @@ struct CompareArgs {
     page: Option<PathBuf>,
 }
 
+/// Longest line that `serve` takes, bytes: far above a problem of a thousand cars.
+const SERVE_LINE_MAX: u64 = 64 << 20;
+
 /// The first day of `2019-05`.
 fn month(text: &str) -> Result<NaiveDate, String> {
     NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d")
         .map_err(|_| "expected a year and month like 2019-05".to_owned())
+}
+
+/// Whether whoever reads our output has stopped reading, as `head` does: no error of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(of_json);
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    })
 }
 
 fn main() -> ExitCode {
@@ -142,6 +154,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to if standard error is gone.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
@@ -160,6 +173,14 @@ fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
 
 fn solve_file(path: &Path, limit_ms: u32, with_certificate: bool) -> Result<()> {
     let problem: Problem = read_json(path, "planning problem")?;
+    // As a scenario: the planner itself takes such a car, which is given nothing.
+    if let Some(need) = problem.needs.iter().find(|need| need.max_w < need.min_w) {
+        let Need { session, max_w, min_w, .. } = need;
+        anyhow::bail!(
+            "{}: session {session}: max_w {max_w} is below min_w {min_w}, what its EVSE holds at least",
+            path.display()
+        );
+    }
     if with_certificate {
         let (schedule, multipliers) = solve::Planner::new().plan_to_certify(&problem, limit_ms)?;
         let certificate = certificate::certify(&problem, &schedule, &multipliers).context("the plan is uncertified")?;
@@ -231,8 +252,24 @@ fn part<T: DeserializeOwned>(value: Option<&serde_json::Value>, path: &Path, wha
 fn serve_lines() -> Result<()> {
     let mut server = serve::Server::new();
     let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
-        writeln!(out, "{}", server.answer(&line?))?;
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if input.by_ref().take(SERVE_LINE_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let is_whole = line.ends_with(b"\n") || (line.len() as u64) <= SERVE_LINE_MAX;
+        if !is_whole {
+            input.skip_until(b'\n')?;
+        }
+        let text = std::str::from_utf8(&line).ok().filter(|_| is_whole);
+        let refused = || {
+            let error = format!("line {number}: expected UTF-8 text of at most {SERVE_LINE_MAX} bytes");
+            serde_json::json!({ "error": error }).to_string()
+        };
+        let answer = text.map_or_else(refused, |text| server.answer(text.trim_end_matches(['\r', '\n'])));
+        writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
@@ -411,6 +448,9 @@ fn read_month(args: &CompareArgs, sessions: &Path) -> Result<Month> {
         true => import::acn_json(&name, &bytes)?,
         false => import::csv(&name, &bytes, &import::Mapping::acn_csv())?,
     };
+    for warning in &found.warnings {
+        writeln!(std::io::stderr(), "warning: {warning}")?;
+    }
     let (name, bytes) = read(topology)?;
     let wiring = import::topology(&name, &bytes)?;
     let site = name.trim_end_matches(".json").trim_end_matches("_acn").to_owned();

@@ -88,6 +88,14 @@ fn validate_storage(problem: &Problem, storage: &Storage) -> Result<(), String> 
     if amounts.iter().any(|a| !(0..=MAGNITUDE_MAX).contains(a)) || percents.iter().any(|p| !(0..=10_000).contains(p)) {
         return Err(format!("battery in lane {} has a negative or absurd number", storage.lane));
     }
+    if storage.charge_percent > 100 || storage.discharge_percent < 100 {
+        let (charge, discharge) = (storage.charge_percent, storage.discharge_percent);
+        return Err(format!(
+            "battery in lane {}: charge_percent {charge} and discharge_percent {discharge} make energy, expected Wh \
+             stored per 100 Wh drawn (at most 100) and Wh taken out per 100 Wh fed (at least 100)",
+            storage.lane
+        ));
+    }
     if storage.floor_wh > storage.capacity_wh {
         return Err(format!("battery in lane {}: floor_wh is above capacity_wh", storage.lane));
     }

@@ -356,7 +356,15 @@ fn what_is_beyond_the_certified_problem_is_named() {
         ("a car that feeds back, in lane 1,", &|p| {
             p.lanes = 2;
             let target = Target { session: "v2g".to_owned(), content_wh: WattHours(0), priority_percent: 0 };
-            let car = optimizer::problem::Storage { lane: 1, target: Some(target), ..Default::default() };
+            let (charge_percent, discharge_percent) = (100, 100);
+            let target = Some(target);
+            let car = optimizer::problem::Storage {
+                lane: 1,
+                target,
+                charge_percent,
+                discharge_percent,
+                ..Default::default()
+            };
             p.storages.push(car);
         }),
         ("not valid", &|p| p.needs[0].lane = 9),

@@ -177,7 +177,7 @@ fn inputs() -> (Topology, Tariff, Vec<FieldSession>) {
     (
         import::topology("topology.json", TOPOLOGY.as_bytes()).expect("a topology"),
         import::tariff("tariff.json", TARIFF.as_bytes()).expect("a tariff"),
-        import::csv("sessions.csv", SESSIONS.as_bytes(), &import::Mapping::acn_csv()).expect("sessions"),
+        import::csv("sessions.csv", SESSIONS.as_bytes(), &import::Mapping::acn_csv()).expect("sessions").sessions,
     )
 }
 

@@ -381,9 +381,15 @@ fn explained(
     assert!(output.status.success() && printed.contains("asked: ") && printed.contains("  paid "), "{printed}");
     let story: Value = serde_json::from_slice(&call(&["explain", &id, "--json"])?.stdout)?;
     assert_eq!((&story["session"], &story["state"]), (&json!(id), &json!("settled")));
+    // As tables show it, and by its receipt.
+    let receipt = report.sessions[0].receipt.clone().context("no receipt")?;
+    for name in [&id[..10], &receipt, &receipt[..10]] {
+        let story: Value = serde_json::from_slice(&call(&["explain", name, "--json"])?.stdout)?;
+        assert_eq!(&story["session"], &json!(id), "{name}");
+    }
     let unknown = call(&["explain", &B256::repeat_byte(1).to_string()])?;
     let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
-    assert!(unknown.status.code() == Some(1) && error.contains("none of this id on chain"), "{error}");
+    assert!(unknown.status.code() == Some(1) && error.contains("no session or receipt of this id"), "{error}");
     assert_eq!(call(&["explain", "0x12"])?.status.code(), Some(2));
     assert_eq!(call(&["verify", "--nonsense"])?.status.code(), Some(2));
     Ok(())

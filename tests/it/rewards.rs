@@ -26,6 +26,7 @@ const MOST: usize = 6;
 const ROUNDINGS: u128 = 2_000;
 
 async fn doubt(args: &ChainArgs, session: B256, sign_as: Option<&str>) -> Result<(ExitCode, String)> {
+    let session = session.to_string().parse().map_err(anyhow::Error::msg)?;
     let args = dispute::Args { session, sign_as: sign_as.map(str::to_owned), chain: args.clone() };
     let mut printed = Vec::new();
     let code = dispute::run(&args, &mut printed).await?;

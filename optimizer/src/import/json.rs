@@ -13,6 +13,24 @@ pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8], expected: &st
         .map_err(|error| ScenarioError::new(file, error.line(), "", "", format!("{expected}: {error}")))
 }
 
+/// The file with `null` for the `NaN` and infinities that Python writes and JSON does not know.
+pub(super) fn without_nan(bytes: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let (mut plain, mut rest, mut quoted) = (Vec::with_capacity(bytes.len()), bytes, false);
+    while let Some(&byte) = rest.first() {
+        let word = WORDS.iter().find(|word| !quoted && rest.starts_with(word));
+        let (taken, written) = match word {
+            Some(word) => (word.len(), &b"null"[..]),
+            None if quoted && byte == b'\\' => (rest.len().min(2), &rest[..rest.len().min(2)]),
+            None => (1, &rest[..1]),
+        };
+        quoted ^= byte == b'"';
+        plain.extend_from_slice(written);
+        rest = &rest[taken..];
+    }
+    plain
+}
+
 /// Far above every quantity, far below what products of two could overflow an i128 with.
 const MAGNITUDE_MAX: i64 = 1_000_000_000_000_000;
 

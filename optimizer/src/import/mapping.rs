@@ -1,9 +1,10 @@
 //! Session files: CSV with any column names.
 
-use super::{FieldSession, samples, time};
-use crate::scenario::ScenarioError;
+use super::time::Notation;
+use super::{FieldSession, Recorded, samples, time};
 use crate::scenario::number::{self, Rounding};
-use crate::scenario::table::{Cell, Row, Table};
+use crate::scenario::table::{Cell, Row, Table, foreign_name};
+use crate::scenario::{ScenarioError, Warning};
 use crate::units::WattHours;
 use chrono::{DateTime, FixedOffset};
 use chrono_tz::Tz;
@@ -14,7 +15,7 @@ const ENERGY_MAX_WH: i64 = 10_000_000;
 
 /// What a mapping may name, for its error.
 const TARGETS: &str = "id, station (or evse), driver, arrival, departure, declared_departure, energy_kwh, energy_wh, \
-                       delivered_kwh, delivered_wh, zone";
+                       delivered_kwh, delivered_wh, zone, time_format";
 
 /// A column and the power of ten that makes its numbers Wh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Mapping {
     requested: Option<EnergyColumn>,
     delivered: Option<EnergyColumn>,
     zone: Option<Tz>,
+    time_format: Option<String>,
 }
 
 impl Mapping {
@@ -54,6 +56,7 @@ impl Mapping {
             requested: kwh("requested_energy (kWh)"),
             delivered: kwh("delivered_energy (kWh)"),
             zone: None,
+            time_format: None,
         }
     }
 
@@ -72,9 +75,21 @@ impl Mapping {
             "delivered_kwh" => self.delivered = energy(3),
             "delivered_wh" => self.delivered = energy(0),
             "zone" => self.zone = Some(column.parse().map_err(|_| of_mapping(target, column, "an IANA time zone"))?),
+            "time_format" => self.time_format = name,
             _ => return Err(of_mapping(target, target, TARGETS)),
         }
         Ok(())
+    }
+
+    /// Energy columns whose name says another unit than the mapping.
+    fn doubtful(&self) -> impl Iterator<Item = (&str, i32)> {
+        let columns = [&self.requested, &self.delivered].into_iter().flatten();
+        columns.map(|column| (column.name.as_str(), column.power)).filter(|(name, power)| {
+            let name = name.to_lowercase();
+            let words = || name.split(|c: char| !c.is_ascii_alphanumeric());
+            let (kilo, plain) = (name.contains("kwh"), words().any(|word| word == "wh"));
+            (*power == 0 && kilo) || (*power == 3 && plain && !kilo)
+        })
     }
 
     fn columns(&self) -> Vec<&str> {
@@ -82,6 +97,10 @@ impl Mapping {
         let energy = [&self.requested, &self.delivered].into_iter().flatten().map(|column| column.name.as_str());
         [self.arrival.as_str(), &self.departure].into_iter().chain(named.map(String::as_str)).chain(energy).collect()
     }
+}
+
+fn is_target(text: &str) -> bool {
+    TARGETS.split([',', ' ', '(', ')']).any(|target| target == text && target != "or")
 }
 
 fn of_mapping(column: &str, value: &str, expected: &str) -> ScenarioError {
@@ -96,10 +115,22 @@ impl FromStr for Mapping {
             return Ok(Self::acn_csv());
         }
         let mut mapping = Self::default();
-        for pair in text.split(',') {
-            let (target, column) =
-                pair.split_once('=').ok_or_else(|| of_mapping("", pair, "target=column, or acn-csv"))?;
-            mapping.set(target.trim(), column.trim())?;
+        // A comma that no target follows belongs to the name of a column.
+        let mut pairs: Vec<(&str, String)> = Vec::new();
+        for part in text.split(',') {
+            match (part.split_once('='), pairs.last_mut()) {
+                (Some((target, column)), last) if last.is_none() || is_target(target.trim()) => {
+                    pairs.push((target.trim(), column.trim().to_owned()));
+                }
+                (Some((target, column)), _) if !target.contains(' ') => {
+                    pairs.push((target.trim(), column.trim().to_owned()));
+                }
+                (_, Some((_, column))) => *column = format!("{column},{part}"),
+                (_, None) => return Err(of_mapping("", part, "target=column, or acn-csv")),
+            }
+        }
+        for (target, column) in &pairs {
+            mapping.set(target, column.trim())?;
         }
         let lacks = [("arrival", mapping.arrival.is_empty()), ("departure", mapping.departure.is_empty())];
         if let Some((target, _)) = lacks.iter().find(|(_, lacks)| *lacks) {
@@ -116,30 +147,46 @@ impl FromStr for Mapping {
     }
 }
 
-/// Reads sessions from CSV, compressed by gzip or not. `file` is its name, for errors.
+/// Reads sessions from CSV, compressed by gzip or not, separated by commas, semicolons or tabs. `file` is its name, for
+/// errors. A row that is no session is left out with a warning.
 ///
 /// # Errors
-/// The first fault, with line and column.
-pub fn csv(file: &str, bytes: &[u8], mapping: &Mapping) -> Result<Vec<FieldSession>, ScenarioError> {
-    let table = Table::read(file, &samples::unpacked(file, bytes)?)?;
-    table.require_columns(&mapping.columns())?;
-    table.rows().map(|row| parse_row(row, mapping)).collect()
+/// The first fault, with line and column, where the file or all of its rows cannot be read.
+pub fn csv(file: &str, bytes: &[u8], mapping: &Mapping) -> Result<Recorded, ScenarioError> {
+    let table = Table::read_foreign(file, &samples::unpacked(file, bytes)?)?;
+    table.require_named(&mapping.columns())?;
+    let times = [&mapping.arrival, &mapping.departure].into_iter().chain(&mapping.declared_departure);
+    let texts = times.flat_map(|column| table.rows().map(|row| row.cell(row.column(column)).text));
+    let notation = Notation::of(mapping.time_format.as_deref(), texts);
+    let rows = table.rows().map(|row| {
+        row.is_whole()?;
+        parse_row(row, mapping, &notation)
+    });
+    let mut recorded = Recorded::of(file, "rows", rows)?;
+    for (column, power) in mapping.doubtful() {
+        let (read, said) = if power == 0 { ("Wh", "kWh") } else { ("kWh", "Wh") };
+        let text = format!("{column:?} says {said} and is read as {read}");
+        recorded.warnings.push(Warning { file: file.to_owned(), line: 1, text });
+    }
+    Ok(recorded)
 }
 
-fn parse_row(row: Row<'_>, mapping: &Mapping) -> Result<FieldSession, ScenarioError> {
+fn parse_row(row: Row<'_>, mapping: &Mapping, notation: &Notation) -> Result<FieldSession, ScenarioError> {
     let cell = |column: &str| row.cell(row.column(column));
-    let name =
-        |column: &Option<String>| column.as_ref().map(|column| cell(column).name().map(str::to_owned)).transpose();
-    let id = name(&mapping.id)?.unwrap_or_else(|| format!("line-{}", row.line));
-    let arrival = parse_time(cell(&mapping.arrival), mapping.zone)?;
-    let departure = parse_time(cell(&mapping.departure), mapping.zone)?;
+    let name = |column: &Option<String>| foreign_name(cell(column.as_ref()?).text);
+    let id = name(&mapping.id).unwrap_or_else(|| format!("line-{}", row.line));
+    let parse_time = |cell: Cell<'_>| -> Result<DateTime<FixedOffset>, ScenarioError> {
+        time::parse(cell.text, notation, mapping.zone).map_err(|expected| cell.fail(expected))
+    };
+    let arrival = parse_time(cell(&mapping.arrival))?;
+    let departure = parse_time(cell(&mapping.departure))?;
     if departure <= arrival {
         return Err(cell(&mapping.departure).fail("a time after the arrival"));
     }
-    let declared = mapping.declared_departure.as_ref().map(|column| cell(column)).filter(|cell| !cell.is_empty());
+    let declared = mapping.declared_departure.as_ref().map(|column| cell(column)).filter(|cell| !cell.is_missing());
     let energy = |column: &Option<EnergyColumn>| {
         let column = column.as_ref().map(|column| (cell(&column.name), column.power));
-        column.filter(|(cell, _)| !cell.is_empty()).map(|(cell, power)| parse_energy(cell, power)).transpose()
+        column.filter(|(cell, _)| !cell.is_missing()).map(|(cell, power)| parse_energy(cell, power)).transpose()
     };
     let (requested_wh, delivered) = (energy(&mapping.requested)?, energy(&mapping.delivered)?);
     let Some(delivered_wh) = delivered.or(requested_wh) else {
@@ -148,23 +195,19 @@ fn parse_row(row: Row<'_>, mapping: &Mapping) -> Result<FieldSession, ScenarioEr
     };
     Ok(FieldSession {
         line: row.line,
-        station: name(&mapping.station)?.unwrap_or_else(|| id.clone()),
-        driver: name(&mapping.driver)?,
+        station: name(&mapping.station).unwrap_or_else(|| id.clone()),
+        driver: name(&mapping.driver),
         id,
         arrival,
         departure,
-        declared_departure: declared.map(|cell| parse_time(cell, mapping.zone)).transpose()?,
+        declared_departure: declared.map(parse_time).transpose()?,
         requested_wh,
         delivered_wh,
     })
 }
 
-fn parse_time(cell: Cell<'_>, zone: Option<Tz>) -> Result<DateTime<FixedOffset>, ScenarioError> {
-    time::parse(cell.text, zone).map_err(|expected| cell.fail(expected))
-}
-
 fn parse_energy(cell: Cell<'_>, power: i32) -> Result<WattHours, ScenarioError> {
-    energy(cell.text, power).ok_or_else(|| cell.fail(ENERGY_EXPECTED))
+    energy(&cell.pointed()?, power).ok_or_else(|| cell.fail(ENERGY_EXPECTED))
 }
 
 /// What [`energy`] takes.

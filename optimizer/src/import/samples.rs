@@ -1,10 +1,10 @@
 //! The times and values of a series: CSV or Parquet, compressed or not.
 
 use super::SeriesFormat;
-use super::time::{Clock, Reader, Stamp, stamp};
+use super::time::{Clock, Notation, Reader, Stamp};
 use crate::scenario::ScenarioError;
 use crate::scenario::number::{self, Rounding};
-use crate::scenario::table::Table;
+use crate::scenario::table::{Table, is_missing};
 use chrono::DateTime;
 use polars::prelude::{Column, DataType, ParquetReader, SerReader, TimeUnit};
 use std::borrow::Cow;
@@ -23,6 +23,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 pub(super) struct Samples {
     pub(super) clock: Clock,
     pub(super) values: Vec<(i64, i64)>,
+    /// Rows that were left out because they are odd, and the first reasons.
+    pub(super) odd: Vec<ScenarioError>,
 }
 
 /// `bytes`, or what is in them where they are compressed by gzip.
@@ -40,16 +42,20 @@ pub(super) fn unpacked<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>,
     Ok(Cow::Owned(plain))
 }
 
-/// Reads a file of either kind. Rows without a value are left out.
+/// Reads a file of either kind. Rows without a value are left out, odd ones too, if others are none.
 pub(super) fn read(file: &str, bytes: &[u8], format: &SeriesFormat) -> Result<Samples, ScenarioError> {
     let bytes = unpacked(file, bytes)?;
-    let mut taking = Taking { file, format, reader: Reader::new(format.zone), values: Vec::new() };
+    let reader = Reader::new(format.zone, Notation::default());
+    let mut taking = Taking { file, format, reader, values: Vec::new(), odd: Vec::new() };
     if bytes.starts_with(PARQUET) {
         taking.parquet(&bytes)?
     } else {
         taking.csv(&bytes)?
     }
-    Ok(Samples { clock: taking.reader.clock(), values: taking.values })
+    match taking.odd.first() {
+        Some(fault) if taking.odd.len() > taking.values.len() / 10 => Err(fault.clone()),
+        _ => Ok(Samples { clock: taking.reader.clock(), values: taking.values, odd: taking.odd }),
+    }
 }
 
 struct Taking<'a> {
@@ -57,16 +63,30 @@ struct Taking<'a> {
     format: &'a SeriesFormat,
     reader: Reader,
     values: Vec<(i64, i64)>,
+    odd: Vec<ScenarioError>,
 }
 
 impl Taking<'_> {
     fn csv(&mut self, bytes: &[u8]) -> Result<(), ScenarioError> {
-        let table = Table::read(self.file, bytes)?;
-        table.require_columns(&[&self.format.time, &self.format.value])?;
-        for row in table.rows() {
+        let table = Table::read_foreign(self.file, bytes)?;
+        table.require_named(&[&self.format.time, &self.format.value])?;
+        let times = || table.rows().map(|row| row.cell(row.column(&self.format.time)).text);
+        let notation = Notation::of(self.format.time_format.as_deref(), times());
+        let first = times().find_map(|text| notation.stamp(text));
+        let last = times().filter_map(|text| notation.stamp(text)).last();
+        self.reader = Reader::new(self.format.zone, notation);
+        let mut rows: Vec<_> = table.rows().collect();
+        // The newest first: an hour that the clock shows twice is read from its other end.
+        if first.zip(last).is_some_and(|(first, last)| first.shown() > last.shown()) {
+            rows.reverse();
+        }
+        for row in rows {
             let (at, value) = (row.cell(row.column(&self.format.time)), row.cell(row.column(&self.format.value)));
-            let stamp = stamp(at.text, self.format.time_format.as_deref());
-            self.take(row.line, stamp, at.text, (!value.is_empty()).then_some(value.text))?;
+            let number = if value.is_missing() { Ok(None) } else { value.pointed().map(Some) };
+            let stamp = self.reader.stamp(at.text);
+            let taken = row.is_whole().and(number);
+            let taken = taken.and_then(|number| self.take(row.line, stamp, at.text, number.as_deref()));
+            self.odd.extend(taken.err());
         }
         Ok(())
     }
@@ -83,9 +103,16 @@ impl Taking<'_> {
         let frame = ParquetReader::new(Cursor::new(bytes)).with_columns(columns).finish().map_err(broken)?;
         let (times, values) = (frame.column(&names[0]).map_err(broken)?, frame.column(&names[1]).map_err(broken)?);
         let texts = values.cast(&DataType::String).map_err(broken)?;
+        if let DataType::Datetime(_, Some(zone)) = times.dtype() {
+            // That of the frame, but UTC, which is how many programs store any time.
+            if let Some(zone) = zone.as_str().parse().ok().filter(|zone| *zone != chrono_tz::UTC) {
+                self.reader.zoned(zone);
+            }
+        }
         let stamps = self.stamps(times).map_err(broken)?;
         for (row, ((stamp, at), text)) in stamps.into_iter().zip(texts.str().map_err(broken)?.iter()).enumerate() {
-            self.take(row + 1, stamp, &at, text.filter(|text| *text != "NaN"))?;
+            let taken = self.take(row + 1, stamp, &at, text.filter(|text| !is_missing(text)));
+            self.odd.extend(taken.err());
         }
         Ok(())
     }
@@ -94,9 +121,9 @@ impl Taking<'_> {
     fn stamps(&self, times: &Column) -> polars::error::PolarsResult<Vec<(Option<Stamp>, String)>> {
         let DataType::Datetime(unit, zone) = times.dtype() else {
             let texts = times.cast(&DataType::String)?;
-            let texts = texts.str()?.iter().map(Option::unwrap_or_default);
-            let format = self.format.time_format.as_deref();
-            return Ok(texts.map(|text| (stamp(text, format), text.to_owned())).collect());
+            let texts = || Ok::<_, polars::error::PolarsError>(texts.str()?.iter().map(Option::unwrap_or_default));
+            let notation = Notation::of(self.format.time_format.as_deref(), texts()?);
+            return Ok(texts()?.map(|text| (notation.stamp(text), text.to_owned())).collect());
         };
         let per_second = match unit {
             TimeUnit::Nanoseconds => 1_000_000_000,
@@ -114,7 +141,7 @@ impl Taking<'_> {
 
     fn take(&mut self, row: usize, stamp: Option<Stamp>, at: &str, value: Option<&str>) -> Result<(), ScenarioError> {
         let format = self.format;
-        let time = self.reader.next(stamp);
+        let time = self.reader.next(stamp, at);
         let time = time.map_err(|expected| ScenarioError::new(self.file, row, &format.time, at, expected))?;
         let Some(text) = value else { return Ok(()) };
         // To a millionth before scaling, so that the scale cannot lose what the file has.

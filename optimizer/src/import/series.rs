@@ -9,16 +9,16 @@ use super::samples::{self, Samples};
 use super::time::Clock;
 use crate::scenario::{ScenarioError, Warning};
 use crate::units::{INTERVAL_S, Interval, UnixTime};
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Timelike};
 use chrono_tz::Tz;
-use polars::error::PolarsResult;
-use polars::prelude::{IntoLazy, col, df, len};
 use std::collections::BTreeMap;
 
 /// Longest that a value stands in for missing ones: hourly prices with an hour or two missing still are a series.
 pub const BRIDGE_S: i64 = 3 * 3600;
 /// Longest series, quarter hours: forty years.
 const QUARTERS_MAX: i64 = 40 * 366 * 96;
+/// Steps that may change within a file are no longer.
+const HOUR_S: i64 = 3600;
 /// Quarter hours that a clock shows in a day.
 const DAY: i64 = 96;
 
@@ -63,6 +63,7 @@ pub struct Series {
     quarters: Vec<Option<i64>>,
     bridged: usize,
     repeated: usize,
+    odd: Vec<ScenarioError>,
 }
 
 /// Reads a series from CSV or Parquet, compressed by gzip or not. `file` is its name, for errors. Rows with an empty
@@ -71,15 +72,16 @@ pub struct Series {
 /// # Errors
 /// The first fault, with line and column.
 pub fn series(file: &str, bytes: &[u8], format: &SeriesFormat) -> Result<Series, ScenarioError> {
-    let Samples { clock, values } = samples::read(file, bytes, format)?;
+    let Samples { clock, values, odd } = samples::read(file, bytes, format)?;
     let peak = values.iter().map(|(_, value)| *value).max().unwrap_or(0);
     let count = values.len();
     let values: Vec<(i64, i64)> = values.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
     let repeated = count - values.len();
     let fail = |expected: String| ScenarioError::new(file, 1, &format.time, "", expected);
     let step = step_s(&values);
-    let groups = by_quarter(&values).map_err(|error| fail(format!("values to join: {error}")))?;
-    let (first, last) = groups.first().zip(groups.last()).map_or((0, -1), |(first, last)| (first.0, last.0));
+    let groups = by_quarter(&values, step);
+    let ends = groups.first_key_value().zip(groups.last_key_value());
+    let (first, last) = ends.map_or((0, -1), |((first, _), (last, _))| (*first, *last));
     if last - first > QUARTERS_MAX {
         return Err(fail("times within forty years".to_owned()));
     }
@@ -92,6 +94,7 @@ pub fn series(file: &str, bytes: &[u8], format: &SeriesFormat) -> Result<Series,
         quarters: Vec::new(),
         bridged: 0,
         repeated,
+        odd,
     };
     series.fill(&groups, (first, last), step, format.kind);
     Ok(series)
@@ -107,49 +110,71 @@ fn step_s(values: &[(i64, i64)]) -> i64 {
     counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(INTERVAL_S, |(step, _)| step.min(DAY * INTERVAL_S))
 }
 
-/// (Quarter hour since 1970, sum, count) of the values that begin in each, in order.
-fn by_quarter(values: &[(i64, i64)]) -> PolarsResult<Vec<(i64, i64, i64)>> {
-    let quarters: Vec<i64> = values.iter().map(|(at, _)| at.div_euclid(INTERVAL_S)).collect();
-    let values: Vec<i64> = values.iter().map(|(_, value)| *value).collect();
-    let joined = df!("quarter" => quarters, "value" => values)?
-        .lazy()
-        .group_by([col("quarter")])
-        .agg([col("value").sum().alias("sum"), len().cast(polars::prelude::DataType::Int64).alias("count")])
-        .sort(["quarter"], Default::default())
-        .collect()?;
-    let column = |name: &str| PolarsResult::Ok(joined.column(name)?.i64()?.into_no_null_iter());
-    Ok(column("quarter")?
-        .zip(column("sum")?)
-        .zip(column("count")?)
-        .map(|((at, sum), count)| (at, sum, count))
-        .collect())
+/// The values that begin in a quarter hour.
+#[derive(Debug, Clone, Copy, Default)]
+struct Joined {
+    sum: i64,
+    count: i64,
+    /// How long the last of them lasts, seconds.
+    lasts_s: i64,
+}
+
+/// By quarter hour since 1970. A value lasts as long as most of its file do; where the step of the file changes, as from
+/// hourly to quarter-hourly prices, as long as its neighbours.
+fn by_quarter(values: &[(i64, i64)], step: i64) -> BTreeMap<i64, Joined> {
+    let gap = |k: usize| Some(values.get(k + 1)?.0 - values[k].0);
+    let mut quarters: BTreeMap<i64, Joined> = BTreeMap::new();
+    for (k, (at, value)) in values.iter().enumerate() {
+        let [before, next] = [k.checked_sub(1).and_then(gap), gap(k)];
+        let earlier = k.checked_sub(2).and_then(gap);
+        let lasts_s = match (earlier, before, next) {
+            (_, Some(before), Some(next)) if before == next && next <= HOUR_S => next,
+            (_, _, Some(next)) if Some(next) == gap(k + 1) && next <= HOUR_S => next,
+            (Some(earlier), Some(before), None) if earlier == before && before <= HOUR_S => before,
+            _ => step,
+        };
+        let joined = quarters.entry(at.div_euclid(INTERVAL_S)).or_default();
+        (joined.sum, joined.count, joined.lasts_s) = (joined.sum + value, joined.count + 1, lasts_s);
+    }
+    quarters
 }
 
 impl Series {
-    fn fill(&mut self, groups: &[(i64, i64, i64)], (first, last): (i64, i64), step: i64, kind: Kind) {
-        // A value lasts for `lasts` quarter hours, and as many values as `expected` make one.
-        let (lasts, expected) = ((step / INTERVAL_S).max(1), (INTERVAL_S / step).max(1));
-        let reach = lasts.max(BRIDGE_S / INTERVAL_S);
-        let mut groups = groups.iter().peekable();
-        let mut held: Option<(i64, i64)> = None;
-        for at in first..last + lasts {
-            let begun = groups.next_if(|(quarter, ..)| *quarter == at);
-            held = match (begun, kind) {
-                (Some((_, sum, count)), Kind::Mean) => Some((at, (2 * sum + count).div_euclid(2 * count))),
-                (Some((_, sum, count)), Kind::Sum) if *count >= expected => Some((at, *sum)),
+    fn fill(&mut self, groups: &BTreeMap<i64, Joined>, (first, last): (i64, i64), step: i64, kind: Kind) {
+        // As many values as `expected` make a quarter hour.
+        let expected = (INTERVAL_S / step).max(1);
+        let mut held: Option<(i64, i64, i64)> = None;
+        let tail = groups.get(&last).map_or(0, |joined| (joined.lasts_s / INTERVAL_S).max(1));
+        for at in first..last + tail + self.missing_to_midnight(last + tail) {
+            held = match (groups.get(&at), kind) {
+                (Some(joined), Kind::Mean) => {
+                    let mean = (2 * joined.sum + joined.count).div_euclid(2 * joined.count);
+                    Some((at, mean, (joined.lasts_s / INTERVAL_S).max(1)))
+                }
+                (Some(joined), Kind::Sum) if joined.count >= expected.min(INTERVAL_S / joined.lasts_s.max(1)) => {
+                    Some((at, joined.sum, (joined.lasts_s / INTERVAL_S).max(1)))
+                }
                 // Part of an energy is none.
                 _ => held,
             };
-            let value = held.filter(|(since, _)| at - since < reach);
-            self.quarters.push(value.map(|(since, value)| match kind {
+            let value = held.filter(|(since, _, lasts)| at - since < (*lasts).max(BRIDGE_S / INTERVAL_S));
+            self.quarters.push(value.map(|(since, value, lasts)| match kind {
                 Kind::Mean => value,
                 Kind::Sum => {
                     let part = (at - since) % lasts;
                     (value * (part + 1)).div_euclid(lasts) - (value * part).div_euclid(lasts)
                 }
             }));
-            self.bridged += usize::from(value.is_some_and(|(since, _)| at - since >= lasts));
+            self.bridged += usize::from(value.is_some_and(|(since, _, lasts)| at - since >= lasts));
         }
+    }
+
+    /// How many quarter hours the file's last day lacks at its end, where these can be bridged.
+    fn missing_to_midnight(&self, end: i64) -> i64 {
+        let time = DateTime::from_timestamp(end * INTERVAL_S, 0).unwrap_or_default().fixed_offset();
+        let shown = self.clock.shows(time).time().num_seconds_from_midnight();
+        let missing = (DAY * INTERVAL_S - i64::from(shown)) / INTERVAL_S % DAY;
+        if missing < BRIDGE_S / INTERVAL_S { missing } else { 0 }
     }
 
     /// The largest value of the file, for scaling a recorded plant to another's rating; 0 where there is none.
@@ -171,7 +196,11 @@ impl Series {
             (self.repeated, "times come twice: the last value counts"),
         ];
         let warning = |(count, text)| Warning { file: self.file.clone(), line: 0, text: format!("{count} {text}") };
-        found.into_iter().filter(|(count, _)| *count > 0).map(warning).collect()
+        let odd = self.odd.first().map(|first| {
+            let text = format!("{} rows are left out; the first: {first}", self.odd.len());
+            Warning { file: self.file.clone(), line: 0, text }
+        });
+        found.into_iter().filter(|(count, _)| *count > 0).map(warning).chain(odd).collect()
     }
 
     /// The values of `n` intervals from `first`.
@@ -196,6 +225,36 @@ impl Series {
     /// where it skips them.
     pub(super) fn shown(&self, date: NaiveDate) -> Result<Vec<i64>, ScenarioError> {
         self.all((0..DAY).map(|q| self.at(self.quarter(date, q))), || date.to_string())
+    }
+
+    /// As [`Self::shown`], of a plant that is dark where the file has nothing: at night many loggers write no value. Also
+    /// how many quarter hours that were.
+    ///
+    /// # Errors
+    /// The day has no value at all, or lacks some between two that are far from dark.
+    pub(super) fn shown_or_dark(&self, date: NaiveDate) -> Result<(Vec<i64>, usize), ScenarioError> {
+        let day: Vec<Option<i64>> = (0..DAY).map(|q| self.at(self.quarter(date, q))).collect();
+        let is_light = |value: &Option<i64>| value.is_some_and(|value| 10 * value > self.peak);
+        let light = day.iter().position(is_light).zip(day.iter().rposition(is_light));
+        let is_holed = light.is_some_and(|(first, last)| day[first..last].contains(&None));
+        if is_holed || day.iter().all(Option::is_none) {
+            return self.shown(date).map(|day| (day, 0));
+        }
+        let dark = day.iter().filter(|value| value.is_none()).count();
+        Ok((day.into_iter().map(Option::unwrap_or_default).collect(), dark))
+    }
+
+    /// The middle one of all values; 0 where there is none.
+    pub fn median(&self) -> i64 {
+        let mut values: Vec<i64> = self.quarters.iter().flatten().copied().collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(0)
+    }
+
+    /// Whether the times were told in UTC and nobody said what clock the days follow.
+    pub fn is_utc(&self) -> bool {
+        matches!(self.clock, Clock::Offset(offset) if offset.local_minus_utc() == 0)
+            || self.clock == Clock::Zone(Tz::UTC)
     }
 
     /// Name of the file, and of the column of values: for messages.

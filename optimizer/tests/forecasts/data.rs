@@ -46,7 +46,7 @@ fn recorded(file: &str, text: &str, mapping: &str) -> Vec<Recorded> {
         };
         Recorded { station: session.station, past }
     };
-    let mut sessions: Vec<_> = sessions.into_iter().map(session).collect();
+    let mut sessions: Vec<_> = sessions.sessions.into_iter().map(session).collect();
     sessions.sort_by_key(|session| (session.past.arrival, session.past.unplugged));
     sessions
 }

@@ -5,6 +5,7 @@
 mod committed;
 #[path = "../instances/field.rs"]
 mod field;
+mod foreign;
 #[path = "../../examples/generate/scenarios/mod.rs"]
 mod generated;
 mod imported;

@@ -79,6 +79,8 @@ pub struct Head {
     /// Its time.
     pub time: UnixTime,
     base_fee: u128,
+    /// Most gas of a block.
+    gas_limit: u64,
 }
 
 impl Chain {
@@ -157,6 +159,7 @@ impl Chain {
             number: header.number(),
             time: UnixTime(i64::try_from(header.timestamp()).context("block time")?),
             base_fee: u128::from(header.base_fee_per_gas().unwrap_or_default()),
+            gas_limit: header.gas_limit(),
         })
     }
 

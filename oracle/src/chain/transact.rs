@@ -320,6 +320,15 @@ impl Chain {
     }
 
     pub(super) fn sign(&self, key: &PrivateKeySigner, nonce: u64, head: &Head, draft: Draft) -> Result<Prepared> {
+        // A node may take it, and leave it out of every block without a word.
+        ensure!(
+            draft.gas_limit <= head.gas_limit,
+            "a transaction needs up to {} gas, and a block of chain {} holds {}: the chain needs a larger block gas limit \
+             (Anvil: --gas-limit 300000000)",
+            draft.gas_limit,
+            self.chain_id,
+            head.gas_limit
+        );
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
             nonce,

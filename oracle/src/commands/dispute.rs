@@ -1,8 +1,8 @@
 //! `provolt dispute`: doubts a reward for flexibility.
 
-use super::{ChainArgs, credits, session};
+use super::session::SessionName;
+use super::{ChainArgs, credits};
 use crate::chain::rewards::Doubt;
-use alloy::primitives::B256;
 use anyhow::{Context, Result};
 use optimizer::units::Micro;
 use std::io::Write;
@@ -14,9 +14,9 @@ use std::process::ExitCode;
 /// Readings and plans are read from what was posted on the chain; nothing else is needed, and anyone may do it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Session id, as `provolt history --json` lists it: 32 bytes in hex
-    #[arg(value_name = "SESSION", value_parser = session)]
-    pub session: B256,
+    /// The id of the session or of its receipt, as `provolt history` lists them, or its first digits
+    #[arg(value_name = "SESSION")]
+    pub session: SessionName,
     /// Sign as this person instead of the operator
     #[arg(long = "as", value_name = "NAME")]
     pub sign_as: Option<String>,
@@ -29,9 +29,10 @@ pub struct Args {
 pub async fn run(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     let (protocol, keyring) = args.chain.protocol().await?;
     let key = args.sign_as.as_deref().map_or_else(|| Ok(protocol.chain.operator_key()), |name| keyring.person(name))?;
-    let title = format!("session {}", args.session);
+    let session = args.session.find(&protocol).await?;
+    let title = format!("session {session}");
     let tokens = |units: u128| anyhow::Ok(credits(Micro(i64::try_from(units).context("a reward beyond 64 bits")?)));
-    match protocol.dispute_reward(&key, args.session).await.with_context(|| title.clone())? {
+    match protocol.dispute_reward(&key, session).await.with_context(|| title.clone())? {
         Doubt::Corrected { from, to } => {
             writeln!(out, "{title}: {} tokens were claimed, corrected to {}", tokens(from)?, tokens(to)?)?;
             Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
 //! `provolt explain`: one session told to its driver, from chain data alone.
 
-use super::{WatchArgs, credits, rfc3339, session, verify};
+use super::session::SessionName;
+use super::{WatchArgs, credits, rfc3339, verify};
 use crate::audit::explain::{Quarter, Story, explain};
-use alloy::primitives::B256;
 use anyhow::{Context, Result};
 use optimizer::units::{Micro, UnixTime};
 use std::collections::BTreeSet;
@@ -16,9 +16,9 @@ use std::io::Write;
 /// Exit codes: 0 told; 1 the chain knows no such session, or could not be read; 2 the arguments are wrong.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Session id, as `provolt history --json` lists it: 32 bytes in hex
-    #[arg(value_name = "SESSION", value_parser = session)]
-    pub session: B256,
+    /// The id of the session or of its receipt, as `provolt history` lists them, or its first digits
+    #[arg(value_name = "SESSION")]
+    pub session: SessionName,
     /// Machine-readable
     #[arg(long)]
     pub json: bool,
@@ -30,11 +30,12 @@ pub struct Args {
 /// Reads the chain, audits it, and tells the session.
 pub async fn run(args: &Args, out: &mut impl Write) -> Result<()> {
     let protocol = args.chain.protocol().await?;
+    let session = args.session.find(&protocol).await?;
     let mut ranges = Vec::new();
     let report = verify::audit(&protocol, |range| ranges.push(range)).await?;
-    let story = explain(&protocol.setting(), &ranges, &report, args.session);
+    let story = explain(&protocol.setting(), &ranges, &report, session);
     let story = story.with_context(|| {
-        format!("session {}: none of this id on chain {} up to block {}", args.session, report.chain_id, report.block)
+        format!("session {session}: none of this id on chain {} up to block {}", report.chain_id, report.block)
     })?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &story)?;

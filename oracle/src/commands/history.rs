@@ -115,6 +115,9 @@ fn print(e: &Entry, out: &mut impl Write) -> Result<()> {
         write!(out, "  {energy} Wh")?;
     }
     write!(out, "  {} {}", if e.event == "claimed" { "owner" } else { "driver" }, e.account)?;
+    if let Some(session) = e.session {
+        write!(out, "  session {session}")?;
+    }
     if let Some(receipt) = e.receipt {
         write!(out, "  receipt {receipt}")?;
     }
@@ -155,7 +158,7 @@ pub async fn gather(protocol: &Protocol, which: &Which) -> Result<Vec<Entry>> {
     Ok(shown)
 }
 
-async fn sessions(protocol: &Protocol, which: &Which) -> Result<Vec<(B256, Entry)>> {
+pub(super) async fn sessions(protocol: &Protocol, which: &Which) -> Result<Vec<(B256, Entry)>> {
     let mut entries = Vec::new();
     let mut terms: BTreeMap<B256, Terms> = BTreeMap::new();
     for opened in protocol.sessions_opened(which).await? {

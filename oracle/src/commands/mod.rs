@@ -8,6 +8,7 @@ pub mod history;
 pub mod plans;
 pub mod register;
 pub mod replay;
+pub mod session;
 pub mod status;
 pub mod submit;
 pub mod verify;
@@ -82,10 +83,6 @@ impl WatchArgs {
         ensure!(named == here, "{}: a deployment on chain {named}, but this is chain {here}", path.display());
         Ok(Protocol::new(chain, deployment))
     }
-}
-
-fn session(text: &str) -> Result<B256, String> {
-    text.parse().map_err(|_| "expected a session id of 32 bytes in hex".to_owned())
 }
 
 /// Clear-text ids by their hashes, from the registration events.

@@ -5,15 +5,18 @@ use crate::run::{self, RunOptions};
 use anyhow::{Context, Result, bail, ensure};
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
-use optimizer::import::{self, FieldSession, Mapping, Series, SeriesFormat};
+use optimizer::import::{self, Mapping, Recorded, Series, SeriesFormat};
 use optimizer::scenario::{self, Scenario};
 use optimizer::site::AssetKind;
 use optimizer::units::Watts;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// EUR/MWh (or any currency's) in micro per kWh.
-const PRICE_SCALE: i64 = 1000;
+/// No tariff's dearest hour is cheaper, micro per kWh: 5 EUR/MWh.
+const PRICE_LOW: i64 = 5_000;
+/// No tariff is dearer half of its time, micro per kWh.
+const PRICE_HIGH: i64 = 3_000_000;
 
 /// How the session file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,7 +27,68 @@ pub enum Format {
     Csv,
 }
 
+/// What prices of a file are counted in, in any currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriceUnit {
+    /// EUR/MWh.
+    PerMwh,
+    /// EUR/kWh.
+    PerKwh,
+    /// Hundredths: ct/kWh, pence per kWh.
+    CentsPerKwh,
+}
+
+impl PriceUnit {
+    /// What makes a price micro per kWh.
+    fn scale(self) -> i64 {
+        match self {
+            Self::PerMwh => 1_000,
+            Self::PerKwh => 1_000_000,
+            Self::CentsPerKwh => 10_000,
+        }
+    }
+
+    /// What the name of a column says.
+    fn of(column: &str) -> Option<Self> {
+        let name = column.to_lowercase();
+        let cents = ["ct", "cent", "cents", "pence", "p", "penny"];
+        let is_cents = name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| cents.contains(&word));
+        match (name.contains("mwh"), name.contains("kwh")) {
+            (true, _) => Some(Self::PerMwh),
+            (_, true) if is_cents => Some(Self::CentsPerKwh),
+            (_, true) => Some(Self::PerKwh),
+            _ => None,
+        }
+    }
+}
+
+/// What powers of a file are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PowerUnit {
+    /// W.
+    W,
+    /// kW.
+    Kw,
+}
+
+impl PowerUnit {
+    /// What the name of a column says.
+    fn of(column: &str) -> Option<Self> {
+        let name = column.to_lowercase();
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        words.find_map(|word| match word {
+            "w" => Some(Self::W),
+            "kw" => Some(Self::Kw),
+            _ => None,
+        })
+    }
+}
+
 /// Runs a day of real sessions on the site of a scenario.
+///
+/// Files may be separated by commas, semicolons or tabs. Times are read as 2026-06-14 08:25:00, 14.06.2026 08:25, with T,
+/// offset, UTC, AM or PM, or unix seconds; of 03/04/2026 a format says what comes first (`%d/%m/%Y %H:%M`), unless a day
+/// of the file does. A row that cannot be read is left out with a warning.
 ///
 /// Example, a day of ACN-Data with a day of market prices and of measured PV:
 ///   provolt replay caltech.csv.gz --date 2019-05-07 --map acn-csv --site data/scenarios/campus \
@@ -43,13 +107,14 @@ pub struct ReplayArgs {
     /// How the session file is written; by its name where this is not given.
     #[arg(long)]
     pub format: Option<Format>,
-    /// Columns of a CSV: `acn-csv`, or target=column,… with the targets arrival, departure, energy_kwh, station, …
+    /// Columns of a CSV: `acn-csv`, or target=column,… with the targets arrival, departure, energy_kwh, station, …; also
+    /// zone=IANA/Zone and time_format=%d/%m/%Y %H:%M.
     #[arg(long, default_value = "acn-csv")]
     pub map: String,
-    /// CSV or Parquet with the day's energy prices per MWh.
+    /// CSV or Parquet with the day's energy prices.
     #[arg(long, requires = "price_date")]
     pub price: Option<PathBuf>,
-    /// Its columns: time,value.
+    /// Its columns: time,value. Quote one whose name has a comma.
     #[arg(long, default_value = "time,price_eur_mwh")]
     pub price_columns: String,
     /// Day of the price file to use.
@@ -58,17 +123,32 @@ pub struct ReplayArgs {
     /// Zone whose clock the price file follows, where its times are UTC or have no offset.
     #[arg(long)]
     pub price_zone: Option<String>,
-    /// CSV or Parquet with measured PV power in W, for every PV inverter of the site.
+    /// Unit of its prices; what its column says, or per MWh, where this is not given.
+    #[arg(long)]
+    pub price_unit: Option<PriceUnit>,
+    /// How its times are written, for example `%d/%m/%Y %H:%M`.
+    #[arg(long)]
+    pub price_time_format: Option<String>,
+    /// CSV or Parquet with measured PV power, for every PV inverter of the site.
     #[arg(long, requires = "pv_date")]
     pub pv: Option<PathBuf>,
-    /// Its columns: time,value.
+    /// Its columns: time,value. Quote one whose name has a comma.
     #[arg(long, default_value = "measured_on,ac_power")]
     pub pv_columns: String,
     /// Day of the PV file to use.
     #[arg(long)]
     pub pv_date: Option<NaiveDate>,
+    /// Zone whose clock the PV file follows, where its times are UTC or have no offset.
+    #[arg(long)]
+    pub pv_zone: Option<String>,
+    /// Unit of its powers; what its column says, or W, where this is not given.
+    #[arg(long)]
+    pub pv_unit: Option<PowerUnit>,
+    /// How its times are written, for example `%d/%m/%Y %H:%M`.
+    #[arg(long)]
+    pub pv_time_format: Option<String>,
     /// Rated power of the measured plant; its values are scaled to the site's inverters.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
     pub pv_nominal_w: i64,
     /// Learns drivers' habits from the sessions of the days before.
     #[arg(long)]
@@ -85,6 +165,9 @@ pub struct ReplayArgs {
 pub async fn run(args: ReplayArgs) -> Result<()> {
     let (template, _) = files::load_scenario(&args.site)?;
     let sessions = read_sessions(&args)?;
+    for warning in &sessions.warnings {
+        run::say(&format!("warning: {warning}"));
+    }
     let file = args.sessions.display().to_string();
     let options = import::Options { file, ..import::Options::default() };
     let (mut scenario, warnings) = import::place(&sessions, &template, args.date, &options);
@@ -118,7 +201,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_sessions(args: &ReplayArgs) -> Result<Vec<FieldSession>> {
+fn read_sessions(args: &ReplayArgs) -> Result<Recorded> {
     let bytes = read(&args.sessions)?;
     let name = args.sessions.display().to_string();
     let by_name = if name.trim_end_matches(".gz").ends_with(".json") { Format::AcnJson } else { Format::Csv };
@@ -128,36 +211,80 @@ fn read_sessions(args: &ReplayArgs) -> Result<Vec<FieldSession>> {
     })
 }
 
-fn series_format(columns: &str, scale: i64, zone: Option<&str>) -> Result<SeriesFormat> {
-    let (time, value) =
-        columns.split_once(',').with_context(|| format!("{columns}: expected two columns, time,value"))?;
-    let zone = zone.map(|z| z.parse().map_err(|_| anyhow::anyhow!("{z}: expected an IANA time zone"))).transpose()?;
-    Ok(SeriesFormat { time: time.to_owned(), value: value.to_owned(), scale, zone, ..SeriesFormat::default() })
+/// Two names with a comma between; one that has a comma itself is quoted.
+fn two_columns(option: &str, text: &str) -> Result<(String, String)> {
+    let mut reader = csv::ReaderBuilder::new();
+    let mut records = reader.has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes()).into_records();
+    let record = records.next().transpose()?.unwrap_or_default();
+    let mut names = record.iter().map(str::to_owned);
+    match (names.next(), names.next(), names.next()) {
+        (Some(time), Some(value), None) => Ok((time, value)),
+        _ => bail!("{option} {text}: expected two columns, time,value; one whose name has a comma in quotes"),
+    }
 }
 
-fn read_series(path: &Path, format: &SeriesFormat) -> Result<Series> {
+fn zone(option: &str, name: Option<&String>) -> Result<Option<chrono_tz::Tz>> {
+    name.map(|name| name.parse().map_err(|_| anyhow::anyhow!("{option} {name}: expected an IANA time zone")))
+        .transpose()
+}
+
+/// Reads a series and says what is to be known of it.
+fn read_series(option: &str, path: &Path, format: &SeriesFormat, clock: &str) -> Result<Series> {
     let series = import::series(&path.display().to_string(), &read(path)?, format)?;
     for warning in series.warnings() {
         run::say(&format!("warning: {warning}"));
+    }
+    if series.is_utc() && format.zone.is_none() && clock != "UTC" {
+        let file = path.display();
+        run::say(&format!("warning: {file}: its times are UTC, and so is its day: {option}-zone names another clock"));
     }
     Ok(series)
 }
 
 fn replace_series(args: &ReplayArgs, scenario: &mut Scenario) -> Result<()> {
+    let clock = scenario.sites.first().map(|site| site.time_zone.clone()).unwrap_or_default();
     if let (Some(path), Some(date)) = (&args.price, args.price_date) {
-        let format = series_format(&args.price_columns, PRICE_SCALE, args.price_zone.as_deref())?;
-        let prices = read_series(path, &format)?;
+        let (time, value) = two_columns("--price-columns", &args.price_columns)?;
+        let unit = args.price_unit.or(PriceUnit::of(&value)).unwrap_or(PriceUnit::PerMwh);
+        let zone = zone("--price-zone", args.price_zone.as_ref())?;
+        let time_format = args.price_time_format.clone();
+        let format = SeriesFormat { time, value, scale: unit.scale(), zone, time_format, ..SeriesFormat::default() };
+        let prices = read_series("--price", path, &format, &clock)?;
+        if (1..PRICE_LOW).contains(&prices.peak()) || prices.median() > PRICE_HIGH {
+            let (file, unit) = (path.display(), unit.to_possible_value().map(|v| v.get_name().to_owned()));
+            run::say(&format!(
+                "warning: {file}: half of the prices are above {} micro per kWh and the dearest is {}: are they not {} \
+                 (--price-unit)?",
+                prices.median(),
+                prices.peak(),
+                unit.unwrap_or_default()
+            ));
+        }
         import::replace_price(scenario, &prices, date)?;
     }
     if let (Some(path), Some(date)) = (&args.pv, args.pv_date) {
-        let format = series_format(&args.pv_columns, 1, None)?;
-        let powers = read_series(path, &format)?;
+        let (time, value) = two_columns("--pv-columns", &args.pv_columns)?;
+        let unit = args.pv_unit.or(PowerUnit::of(&value)).unwrap_or(PowerUnit::W);
+        let scale = if unit == PowerUnit::Kw { 1000 } else { 1 };
+        let zone = zone("--pv-zone", args.pv_zone.as_ref())?;
+        let format = SeriesFormat {
+            time,
+            value,
+            scale,
+            zone,
+            time_format: args.pv_time_format.clone(),
+            ..SeriesFormat::default()
+        };
+        let powers = read_series("--pv", path, &format, &clock)?;
         let assets = scenario.sites.iter().flat_map(|s| &s.assets);
         let inverters: Vec<_> = assets.filter(|a| a.kind == AssetKind::Pv).map(|a| a.id.clone()).collect();
         ensure!(!inverters.is_empty(), "--pv: the site has no PV inverter");
+        let mut said = BTreeSet::new();
         for id in inverters {
-            import::replace_power(scenario, &id, &powers, date, Some(Watts(args.pv_nominal_w)))?;
+            let warnings = import::replace_power(scenario, &id, &powers, date, Some(Watts(args.pv_nominal_w)))?;
+            said.extend(warnings.iter().map(ToString::to_string));
         }
+        said.iter().for_each(|warning| run::say(&format!("warning: {warning} (--pv-unit, --pv-nominal-w)")));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! the file names, base load and PV included: a setpoint nobody wrote down is a mistake, not a zero.
 
 use super::{ChainArgs, rfc3339};
-use crate::abi::{AssetKind, IDispatch::IDispatchErrors};
+use crate::abi::IDispatch::IDispatchErrors;
 use crate::abi::{CPO_REASON, RIGHT_PLAN};
 use crate::chain::{Call, Outcome, Prepared, Protocol, RevertReason};
 use crate::{files, signing};
@@ -55,8 +55,8 @@ struct Batch {
 /// Lanes of one site as registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Lanes {
-    /// Clear-text ids and kinds, by lane.
-    assets: Vec<(String, AssetKind)>,
+    /// Clear-text ids, and the least power that each can hold when it holds any, by lane.
+    assets: Vec<(String, Watts)>,
 }
 
 /// Posts the file's setpoints. Fails without sending anything where any interval would be refused.
@@ -69,6 +69,11 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     let sites = registered(&protocol).await?;
     let bytes = files::read(&args.file)?;
     let batches = parse(&args.file.display().to_string(), &bytes, &sites)?;
+    for batch in &batches {
+        for warning in too_low(batch, &sites[&batch.site]) {
+            writeln!(std::io::stderr(), "warning: {}: {warning}", args.file.display())?;
+        }
+    }
     let mut calls = Vec::with_capacity(batches.len());
     for batch in &batches {
         calls.push(call(&protocol, key.address(), batch).await?);
@@ -107,7 +112,7 @@ async fn registered(protocol: &Protocol) -> Result<BTreeMap<String, Lanes>> {
     // Events come in the order of lanes.
     for asset in protocol.assets_registered(None).await? {
         let (_, lanes) = by_id.get_mut(&asset.event.site).context("an asset of no site")?;
-        lanes.assets.push((asset.event.clearId, asset.event.data.kind));
+        lanes.assets.push((asset.event.clearId, Watts(asset.event.data.minW.into())));
     }
     Ok(by_id.into_values().collect())
 }
@@ -148,6 +153,16 @@ async fn call(protocol: &Protocol, who: Address, batch: &Batch) -> Result<Call> 
         return Ok(Call::PostUncertified { site, interval, lanes, reason: CPO_REASON.to_owned() });
     }
     Ok(Call::PostSetpoints { site, interval, lanes, plan_hash: B256::ZERO })
+}
+
+/// What an EVSE cannot hold: more than nothing, and less than its least power. A car gets nothing there.
+fn too_low(batch: &Batch, lanes: &Lanes) -> Vec<String> {
+    let holds = |power: Watts, least: Watts| power <= Watts::ZERO || power >= least;
+    let told = batch.power_w.iter().zip(&lanes.assets).filter(|(power, (_, least))| !holds(**power, *least));
+    let text = |(power, (id, least)): (&Watts, &(String, Watts))| {
+        format!("{}: {id} gets {power} W, and holds {least} W or nothing: is it in kW?", title(batch))
+    };
+    told.map(text).collect()
 }
 
 fn title(batch: &Batch) -> String {
@@ -252,7 +267,7 @@ mod tests {
     use super::*;
 
     fn sites() -> BTreeMap<String, Lanes> {
-        let assets = vec![("A".to_owned(), AssetKind::BaseLoad), ("B".to_owned(), AssetKind::Evse)];
+        let assets = vec![("A".to_owned(), Watts(0)), ("B".to_owned(), Watts(4140))];
         BTreeMap::from([("S".to_owned(), Lanes { assets })])
     }
 
@@ -268,6 +283,10 @@ mod tests {
         let batches = parse("x.csv", rows.as_bytes(), &sites()).unwrap();
         assert_eq!(batches[0], Batch { site: "S".into(), interval: Interval(0), power_w: vec![Watts(0), Watts(-30)] });
         assert_eq!(batches[1].power_w, [Watts(10), Watts(20)]);
+        // A base load may draw 10 W, an EVSE holds no 20.
+        let warnings = too_low(&batches[1], &sites()["S"]);
+        assert_eq!(warnings, ["S 1970-01-01T00:15:00Z: B gets 20 W, and holds 4140 W or nothing: is it in kW?"]);
+        assert!(too_low(&batches[0], &sites()["S"]).is_empty());
     }
 
     #[test]

@@ -133,6 +133,20 @@ async fn the_same_salt_and_arguments_give_the_same_addresses_everywhere() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_small_blocks_is_refused_with_the_gas_it_needs() -> Result<()> {
+    let ground = Ground::new(4242).await?;
+    ground.call("evm_setBlockGasLimit", json!(["0x1c9c380"])).await?;
+    ground.call("evm_mine", json!([])).await?;
+    let error = format!("{:#}", ground.deploy(&[]).err().context("deployed")?);
+    assert!(error.contains("deploying needs a block of") && error.contains("hold 30000000"), "{error}");
+    assert!(!ground.file().exists());
+    ground.call("evm_setBlockGasLimit", json!(["0x11e1a300"])).await?;
+    ground.call("evm_mine", json!([])).await?;
+    ground.deploy(&[])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn foundry_deploys_to_the_same_addresses() -> Result<()> {
     let (by_forge, by_provolt) = (Ground::new(4343).await?, Ground::new(4242).await?);
     by_forge.call("evm_setAutomine", json!([true])).await?;

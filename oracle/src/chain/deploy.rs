@@ -285,10 +285,21 @@ pub async fn deploy(chain: &Chain, arguments: &Arguments) -> Result<Deployed> {
     let head = chain.head().await?;
     let mut nonce = chain.next_nonce().await?;
     let mut sent: Vec<(&'static str, B256)> = Vec::new();
+    // Anvil drops without a word what does not fit into the block that it is told to mine.
+    let mut missing = Vec::new();
     for step in &steps {
-        if chain.has_code(step.address).await? {
-            continue;
+        if !chain.has_code(step.address).await? {
+            missing.push(step);
         }
+    }
+    let needed: u64 = missing.iter().map(|step| step.gas_limit).sum();
+    ensure!(
+        !chain.clock_driven() || needed <= head.gas_limit(),
+        "deploying needs a block of {needed} gas, and those of chain {} hold {}: start Anvil with --gas-limit 300000000",
+        chain.id(),
+        head.gas_limit()
+    );
+    for step in missing {
         let input = [step.salt.as_slice(), &step.init_code].concat().into();
         let draft = Draft { to: PROXY.into(), value: U256::ZERO, input, gas_limit: step.gas_limit };
         let prepared = chain.sign(&chain.operator, nonce, &head, draft)?;

@@ -41,3 +41,5 @@ pub mod serve;
 pub mod simulate;
 
 pub mod compare;
+
+pub mod pipe;

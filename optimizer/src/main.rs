@@ -10,7 +10,7 @@ use optimizer::problem::{Need, Problem};
 use optimizer::report::Report;
 use optimizer::schedule::Schedule;
 use optimizer::units::{GramsPerMwh, MicroPerKwh, Watts};
-use optimizer::{certificate, import, scenario, serve, simulate, solve};
+use optimizer::{certificate, import, pipe, scenario, serve, simulate, solve};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -135,15 +135,6 @@ fn month(text: &str) -> Result<NaiveDate, String> {
         .map_err(|_| "expected a year and month like 2019-05".to_owned())
 }
 
-/// Whether whoever reads our output has stopped reading, as `head` does: no error of ours.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let of_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(of_json);
-        kind == Some(std::io::ErrorKind::BrokenPipe)
-    })
-}
-
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Solve { problem, limit_ms, certificate } => solve_file(&problem, limit_ms, certificate),
@@ -154,7 +145,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if pipe::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to if standard error is gone.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -1,6 +1,7 @@
 //! `provolt`: runs a network of charge points, and proves what it does.
 
 use clap::{Parser, Subcommand};
+use optimizer::pipe;
 use oracle::commands::{claim, deploy, dispute, explain, history, plans, register, replay, status, submit, verify};
 use oracle::run;
 use std::io::Write;
@@ -53,15 +54,6 @@ enum Command {
     Explain(explain::Args),
 }
 
-/// Whether whoever reads our output has stopped reading, as `head` does: no error of ours.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let of_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(of_json);
-        kind == Some(std::io::ErrorKind::BrokenPipe)
-    })
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     tracing_subscriber::fmt()
@@ -97,7 +89,7 @@ fn main() -> ExitCode {
     });
     match done {
         Ok(code) => code,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if pipe::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if standard error is gone.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -119,10 +119,9 @@ impl FromStr for Mapping {
         let mut pairs: Vec<(&str, String)> = Vec::new();
         for part in text.split(',') {
             match (part.split_once('='), pairs.last_mut()) {
-                (Some((target, column)), last) if last.is_none() || is_target(target.trim()) => {
-                    pairs.push((target.trim(), column.trim().to_owned()));
-                }
-                (Some((target, column)), _) if !target.contains(' ') => {
+                (Some((target, column)), last)
+                    if last.is_none() || is_target(target.trim()) || !target.contains(' ') =>
+                {
                     pairs.push((target.trim(), column.trim().to_owned()));
                 }
                 (_, Some((_, column))) => *column = format!("{column},{part}"),

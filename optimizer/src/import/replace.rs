@@ -23,8 +23,8 @@ pub fn replace_price(scenario: &mut Scenario, prices: &Series, date: NaiveDate) 
 }
 
 /// Puts the powers (W) of `date` into the series of a PV inverter (rounded down) or base load (rounded up), by local
-/// time of day. Where a PV inverter has no value at night it is dark. With `nominal`, a value of that many W becomes the asset's rated power, and others in proportion.
-/// Negative values count as 0 (inverters draw a little at night), those above the rated power as that.
+/// time of day. Where a PV inverter has no value at night it is dark. With `nominal`, a value of that many W becomes the
+/// asset's rated power, and others in proportion. Negative values count as 0 (inverters draw a little at night), those above the rated power as that.
 ///
 /// Gives what is to be known of it.
 ///

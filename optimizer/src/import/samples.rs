@@ -4,7 +4,7 @@ use super::SeriesFormat;
 use super::time::{Clock, Notation, Reader, Stamp};
 use crate::scenario::ScenarioError;
 use crate::scenario::number::{self, Rounding};
-use crate::scenario::table::{Table, is_missing};
+use crate::scenario::table::{Row, Table, is_missing};
 use chrono::DateTime;
 use polars::prelude::{Column, DataType, ParquetReader, SerReader, TimeUnit};
 use std::borrow::Cow;
@@ -45,8 +45,8 @@ pub(super) fn unpacked<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>,
 /// Reads a file of either kind. Rows without a value are left out, odd ones too, if others are none.
 pub(super) fn read(file: &str, bytes: &[u8], format: &SeriesFormat) -> Result<Samples, ScenarioError> {
     let bytes = unpacked(file, bytes)?;
-    let reader = Reader::new(format.zone, Notation::default());
-    let mut taking = Taking { file, format, reader, values: Vec::new(), odd: Vec::new() };
+    let (reader, notation) = (Reader::new(format.zone), Notation::default());
+    let mut taking = Taking { file, format, reader, notation, values: Vec::new(), odd: Vec::new() };
     if bytes.starts_with(PARQUET) {
         taking.parquet(&bytes)?
     } else {
@@ -62,6 +62,7 @@ struct Taking<'a> {
     file: &'a str,
     format: &'a SeriesFormat,
     reader: Reader,
+    notation: Notation,
     values: Vec<(i64, i64)>,
     odd: Vec<ScenarioError>,
 }
@@ -70,22 +71,21 @@ impl Taking<'_> {
     fn csv(&mut self, bytes: &[u8]) -> Result<(), ScenarioError> {
         let table = Table::read_foreign(self.file, bytes)?;
         table.require_named(&[&self.format.time, &self.format.value])?;
-        let times = || table.rows().map(|row| row.cell(row.column(&self.format.time)).text);
-        let notation = Notation::of(self.format.time_format.as_deref(), times());
-        let first = times().find_map(|text| notation.stamp(text));
-        let last = times().filter_map(|text| notation.stamp(text)).last();
-        self.reader = Reader::new(self.format.zone, notation);
-        let mut rows: Vec<_> = table.rows().collect();
+        let at = |row: Row<'_>| row.cell(row.column(&self.format.time)).text.to_owned();
+        let times: Vec<String> = table.rows().map(at).collect();
+        self.notation = Notation::of(self.format.time_format.as_deref(), times.iter().map(String::as_str));
+        let stamps = times.iter().map(|text| self.notation.stamp(text));
+        let mut rows: Vec<_> = table.rows().zip(&times).zip(stamps).collect();
         // The newest first: an hour that the clock shows twice is read from its other end.
-        if first.zip(last).is_some_and(|(first, last)| first.shown() > last.shown()) {
+        let shown = |(_, stamp): &((Row<'_>, &String), Option<Stamp>)| stamp.map(Stamp::shown);
+        if rows.iter().find_map(shown) > rows.iter().rev().find_map(shown) {
             rows.reverse();
         }
-        for row in rows {
-            let (at, value) = (row.cell(row.column(&self.format.time)), row.cell(row.column(&self.format.value)));
+        for ((row, at), stamp) in rows {
+            let value = row.cell(row.column(&self.format.value));
             let number = if value.is_missing() { Ok(None) } else { value.pointed().map(Some) };
-            let stamp = self.reader.stamp(at.text);
             let taken = row.is_whole().and(number);
-            let taken = taken.and_then(|number| self.take(row.line, stamp, at.text, number.as_deref()));
+            let taken = taken.and_then(|number| self.take(row.line, stamp, at, number.as_deref()));
             self.odd.extend(taken.err());
         }
         Ok(())
@@ -118,12 +118,12 @@ impl Taking<'_> {
     }
 
     /// A column of times, each with what it says.
-    fn stamps(&self, times: &Column) -> polars::error::PolarsResult<Vec<(Option<Stamp>, String)>> {
+    fn stamps(&mut self, times: &Column) -> polars::error::PolarsResult<Vec<(Option<Stamp>, String)>> {
         let DataType::Datetime(unit, zone) = times.dtype() else {
             let texts = times.cast(&DataType::String)?;
             let texts = || Ok::<_, polars::error::PolarsError>(texts.str()?.iter().map(Option::unwrap_or_default));
-            let notation = Notation::of(self.format.time_format.as_deref(), texts()?);
-            return Ok(texts()?.map(|text| (notation.stamp(text), text.to_owned())).collect());
+            self.notation = Notation::of(self.format.time_format.as_deref(), texts()?);
+            return Ok(texts()?.map(|text| (self.notation.stamp(text), text.to_owned())).collect());
         };
         let per_second = match unit {
             TimeUnit::Nanoseconds => 1_000_000_000,
@@ -141,7 +141,7 @@ impl Taking<'_> {
 
     fn take(&mut self, row: usize, stamp: Option<Stamp>, at: &str, value: Option<&str>) -> Result<(), ScenarioError> {
         let format = self.format;
-        let time = self.reader.next(stamp, at);
+        let time = self.reader.next(stamp).map_err(|expected| self.notation.expected(at, expected));
         let time = time.map_err(|expected| ScenarioError::new(self.file, row, &format.time, at, expected))?;
         let Some(text) = value else { return Ok(()) };
         // To a millionth before scaling, so that the scale cannot lose what the file has.

@@ -119,6 +119,21 @@ struct Joined {
     lasts_s: i64,
 }
 
+impl Joined {
+    /// How many quarter hours the last of them lasts.
+    fn lasts(&self) -> i64 {
+        (self.lasts_s / INTERVAL_S).max(1)
+    }
+
+    /// What they come to, of a file that has `expected` values in a quarter hour. Part of an energy is none.
+    fn value(&self, kind: Kind, expected: i64) -> Option<i64> {
+        match kind {
+            Kind::Mean => Some((2 * self.sum + self.count).div_euclid(2 * self.count)),
+            Kind::Sum => (self.count >= expected.min(INTERVAL_S / self.lasts_s.max(1))).then_some(self.sum),
+        }
+    }
+}
+
 /// By quarter hour since 1970. A value lasts as long as most of its file do; where the step of the file changes, as from
 /// hourly to quarter-hourly prices, as long as its neighbours.
 fn by_quarter(values: &[(i64, i64)], step: i64) -> BTreeMap<i64, Joined> {
@@ -144,19 +159,10 @@ impl Series {
         // As many values as `expected` make a quarter hour.
         let expected = (INTERVAL_S / step).max(1);
         let mut held: Option<(i64, i64, i64)> = None;
-        let tail = groups.get(&last).map_or(0, |joined| (joined.lasts_s / INTERVAL_S).max(1));
+        let tail = groups.get(&last).map_or(0, Joined::lasts);
         for at in first..last + tail + self.missing_to_midnight(last + tail) {
-            held = match (groups.get(&at), kind) {
-                (Some(joined), Kind::Mean) => {
-                    let mean = (2 * joined.sum + joined.count).div_euclid(2 * joined.count);
-                    Some((at, mean, (joined.lasts_s / INTERVAL_S).max(1)))
-                }
-                (Some(joined), Kind::Sum) if joined.count >= expected.min(INTERVAL_S / joined.lasts_s.max(1)) => {
-                    Some((at, joined.sum, (joined.lasts_s / INTERVAL_S).max(1)))
-                }
-                // Part of an energy is none.
-                _ => held,
-            };
+            let begun = groups.get(&at).and_then(|joined| Some((at, joined.value(kind, expected)?, joined.lasts())));
+            held = begun.or(held);
             let value = held.filter(|(since, _, lasts)| at - since < (*lasts).max(BRIDGE_S / INTERVAL_S));
             self.quarters.push(value.map(|(since, value, lasts)| match kind {
                 Kind::Mean => value,

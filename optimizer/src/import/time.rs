@@ -69,12 +69,10 @@ impl Notation {
         Self { format: format.map(str::to_owned), order: if both { Order::Unknown } else { order } }
     }
 
-    /// What is wrong with a text that is no time.
-    fn expected(&self, text: &str, otherwise: &'static str) -> &'static str {
-        let bare = |order| Self { format: None, order };
-        let is_either = self.order == Order::Unknown && self.format.is_none();
-        let either = is_either && bare(Order::Day).stamp(text).is_some();
-        if either { ORDER_EXPECTED } else { otherwise }
+    /// What is expected in the place of `text`: what comes first in its date, where it is a time but for that.
+    pub(super) fn expected(&self, text: &str, otherwise: &'static str) -> &'static str {
+        let day_first = Self { order: Order::Day, ..self.clone() };
+        if self.stamp(text).is_none() && day_first.stamp(text).is_some() { ORDER_EXPECTED } else { otherwise }
     }
 
     /// The time that `text` tells.
@@ -132,7 +130,7 @@ impl Notation {
 fn offset(sign: char, text: &str) -> Option<FixedOffset> {
     let digits: String = text.chars().filter(|c| *c != ':').collect();
     let is_offset = matches!(digits.len(), 2 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: i32 = if is_offset { digits.parse().ok()? } else { return None };
+    let number: i32 = is_offset.then(|| digits.parse().ok()).flatten()?;
     let seconds = if digits.len() == 2 { 3600 * number } else { 3600 * (number / 100) + 60 * (number % 100) };
     FixedOffset::east_opt(if sign == '+' { seconds } else { -seconds })
 }
@@ -140,8 +138,7 @@ fn offset(sign: char, text: &str) -> Option<FixedOffset> {
 /// Seconds or milliseconds since 1970, of this century or the last years of the one before.
 fn unix(text: &str) -> Option<DateTime<chrono::Utc>> {
     let digits = text.strip_suffix(".0").unwrap_or(text);
-    let number: i64 =
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok()? } else { return None };
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
     match digits.len() {
         9 | 10 => DateTime::from_timestamp(number, 0),
         12 | 13 => DateTime::from_timestamp_millis(number),
@@ -161,10 +158,10 @@ pub(super) fn parse(text: &str, notation: &Notation, zone: Option<Tz>) -> Result
         (Some(Stamp::Known(time)), Some(zone)) => checked(seen_in(time, zone)),
         (Some(Stamp::Known(time)), None) => checked(time),
         (Some(Stamp::Local(naive)), Some(zone)) => checked(local(naive, zone)),
-        (None, Some(_)) => Err(notation.expected(text, LOCAL_EXPECTED)),
-        (Some(Stamp::Local(_)), None) => Err(OFFSET_EXPECTED),
-        (None, None) => Err(notation.expected(text, OFFSET_EXPECTED)),
+        (None, Some(_)) => Err(LOCAL_EXPECTED),
+        (_, None) => Err(OFFSET_EXPECTED),
     }
+    .map_err(|expected| notation.expected(text, expected))
 }
 
 /// The clock of a series.
@@ -197,7 +194,6 @@ impl Clock {
 #[derive(Debug)]
 pub(super) struct Reader {
     zone: Option<Tz>,
-    notation: Notation,
     /// The offset of all times, where there is no zone.
     offset: Option<FixedOffset>,
     /// Hours that the clock shows twice, once seen.
@@ -205,18 +201,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(zone: Option<Tz>, notation: Notation) -> Self {
-        Self { zone, notation, offset: None, doubled: BTreeSet::new() }
+    pub(super) fn new(zone: Option<Tz>) -> Self {
+        Self { zone, offset: None, doubled: BTreeSet::new() }
     }
 
     /// The zone of the file itself, which counts where nobody gave one.
     pub(super) fn zoned(&mut self, zone: Tz) {
         self.zone.get_or_insert(zone);
-    }
-
-    /// The time that `text` tells.
-    pub(super) fn stamp(&self, text: &str) -> Option<Stamp> {
-        self.notation.stamp(text)
     }
 
     /// The clock of the times so far.
@@ -227,7 +218,7 @@ impl Reader {
 
     /// The next time, in the order of time. Of an hour that a clock shows twice the second follows the first; a time that
     /// it never shows is of another clock. Without a zone every time has an offset, and all the same.
-    pub(super) fn next(&mut self, stamp: Option<Stamp>, text: &str) -> Result<DateTime<FixedOffset>, &'static str> {
+    pub(super) fn next(&mut self, stamp: Option<Stamp>) -> Result<DateTime<FixedOffset>, &'static str> {
         let time = match (stamp, self.zone) {
             (Some(Stamp::Known(time)), Some(_)) => time,
             (Some(Stamp::Known(time)), None) => {
@@ -247,9 +238,8 @@ impl Reader {
                 }
                 LocalResult::None => return Err("a time that the zone's clock shows; it skips this one"),
             },
-            (None, Some(_)) => return Err(self.notation.expected(text, LOCAL_EXPECTED)),
-            (Some(Stamp::Local(_)), None) => return Err(OFFSET_EXPECTED),
-            (None, None) => return Err(self.notation.expected(text, OFFSET_EXPECTED)),
+            (None, Some(_)) => return Err(LOCAL_EXPECTED),
+            (_, None) => return Err(OFFSET_EXPECTED),
         };
         checked(time)
     }

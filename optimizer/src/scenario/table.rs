@@ -78,13 +78,8 @@ impl Table {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let fail = |line: usize, expected: String| ScenarioError::new(file, line, "", "", expected);
         let line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        let mut delimiter = b',';
-        for line in bytes.split(line_end).take(100) {
-            if let Some(found) = std::str::from_utf8(line).ok().filter(|line| !line.trim().is_empty()).map(separator) {
-                delimiter = found;
-                break;
-            }
-        }
+        let mut lines = bytes.split(line_end).take(100).filter_map(|line| std::str::from_utf8(line).ok());
+        let delimiter = lines.find(|line| !line.trim().is_empty()).map_or(b',', separator);
         let mut counter = Lines { bytes, at: 0, line: 1, end: if bytes.contains(&b'\n') { b'\n' } else { b'\r' } };
         let mut reader = csv::ReaderBuilder::new();
         reader.has_headers(false).flexible(true).trim(csv::Trim::All).delimiter(delimiter);
@@ -116,8 +111,9 @@ impl Table {
                 None => !value.is_empty(),
             });
             let mut values: Vec<String> = named.map(|(_, value)| value).collect();
-            while values.len() < table.header.len() && record.len() < unnamed.len() && values.len() >= 2 {
-                values.push(String::new());
+            // Cells that are empty at the end of a row may be missing.
+            if record.len() < unnamed.len() && values.len() >= 2 {
+                values.resize(table.header.len(), String::new());
             }
             table.rows.push((line, values));
         }

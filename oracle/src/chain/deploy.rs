@@ -294,10 +294,10 @@ pub async fn deploy(chain: &Chain, arguments: &Arguments) -> Result<Deployed> {
     }
     let needed: u64 = missing.iter().map(|step| step.gas_limit).sum();
     ensure!(
-        !chain.clock_driven() || needed <= head.gas_limit(),
+        !chain.clock_driven() || needed <= head.gas_limit,
         "deploying needs a block of {needed} gas, and those of chain {} hold {}: start Anvil with --gas-limit 300000000",
         chain.id(),
-        head.gas_limit()
+        head.gas_limit
     );
     for step in missing {
         let input = [step.salt.as_slice(), &step.init_code].concat().into();

@@ -83,13 +83,6 @@ pub struct Head {
     gas_limit: u64,
 }
 
-impl Head {
-    /// Most gas of a block.
-    pub fn gas_limit(&self) -> u64 {
-        self.gas_limit
-    }
-}
-
 impl Chain {
     /// Connects to a node over HTTP and refuses well-known keys on a foreign chain.
     pub async fn connect(rpc: &str, keyring: &Keyring) -> Result<Self> {

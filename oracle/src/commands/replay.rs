@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::run::{self, RunOptions};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use optimizer::import::{self, Mapping, Recorded, Series, SeriesFormat};
@@ -10,6 +10,7 @@ use optimizer::scenario::{self, Scenario};
 use optimizer::site::AssetKind;
 use optimizer::units::Watts;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,14 @@ pub enum PowerUnit {
 }
 
 impl PowerUnit {
+    /// What makes a power W.
+    fn scale(self) -> i64 {
+        match self {
+            Self::W => 1,
+            Self::Kw => 1_000,
+        }
+    }
+
     /// What the name of a column says.
     fn of(column: &str) -> Option<Self> {
         let name = column.to_lowercase();
@@ -165,15 +174,11 @@ pub struct ReplayArgs {
 pub async fn run(args: ReplayArgs) -> Result<()> {
     let (template, _) = files::load_scenario(&args.site)?;
     let sessions = read_sessions(&args)?;
-    for warning in &sessions.warnings {
-        run::say(&format!("warning: {warning}"));
-    }
+    sessions.warnings.iter().for_each(warn);
     let file = args.sessions.display().to_string();
     let options = import::Options { file, ..import::Options::default() };
     let (mut scenario, warnings) = import::place(&sessions, &template, args.date, &options);
-    for warning in warnings {
-        run::say(&format!("warning: {warning}"));
-    }
+    warnings.iter().for_each(warn);
     if scenario.sessions.is_empty() {
         let days = import::days(&sessions);
         let near: Vec<_> = days.iter().map(|(day, count)| format!("{day} ({count})")).take(10).collect();
@@ -211,32 +216,32 @@ fn read_sessions(args: &ReplayArgs) -> Result<Recorded> {
     })
 }
 
-/// Two names with a comma between; one that has a comma itself is quoted.
-fn two_columns(option: &str, text: &str) -> Result<(String, String)> {
-    let mut reader = csv::ReaderBuilder::new();
-    let mut records = reader.has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes()).into_records();
-    let record = records.next().transpose()?.unwrap_or_default();
-    let mut names = record.iter().map(str::to_owned);
-    match (names.next(), names.next(), names.next()) {
-        (Some(time), Some(value), None) => Ok((time, value)),
-        _ => bail!("{option} {text}: expected two columns, time,value; one whose name has a comma in quotes"),
-    }
+fn warn(warning: impl Display) {
+    run::say(&format!("warning: {warning}"));
 }
 
-fn zone(option: &str, name: Option<&String>) -> Result<Option<chrono_tz::Tz>> {
-    name.map(|name| name.parse().map_err(|_| anyhow::anyhow!("{option} {name}: expected an IANA time zone")))
-        .transpose()
+/// A series of `--price` or `--pv`, as its options say: two columns with a comma between, of which one that has a comma
+/// itself is quoted, a zone and a notation of times. Its values are not scaled yet.
+fn series_format(option: &str, columns: &str, zone: Option<&str>, time_format: Option<&str>) -> Result<SeriesFormat> {
+    let mut reader = csv::ReaderBuilder::new();
+    let mut records = reader.has_headers(false).trim(csv::Trim::All).from_reader(columns.as_bytes()).into_records();
+    let record = records.next().transpose()?.unwrap_or_default();
+    let mut names = record.iter().map(str::to_owned);
+    let (Some(time), Some(value), None) = (names.next(), names.next(), names.next()) else {
+        bail!("{option}-columns {columns}: expected two columns, time,value; one whose name has a comma in quotes")
+    };
+    let parse = |zone: &str| zone.parse().map_err(|_| anyhow!("{option}-zone {zone}: expected an IANA time zone"));
+    let zone = zone.map(parse).transpose()?;
+    Ok(SeriesFormat { time, value, zone, time_format: time_format.map(str::to_owned), ..SeriesFormat::default() })
 }
 
 /// Reads a series and says what is to be known of it.
 fn read_series(option: &str, path: &Path, format: &SeriesFormat, clock: &str) -> Result<Series> {
     let series = import::series(&path.display().to_string(), &read(path)?, format)?;
-    for warning in series.warnings() {
-        run::say(&format!("warning: {warning}"));
-    }
+    series.warnings().iter().for_each(warn);
     if series.is_utc() && format.zone.is_none() && clock != "UTC" {
         let file = path.display();
-        run::say(&format!("warning: {file}: its times are UTC, and so is its day: {option}-zone names another clock"));
+        warn(format!("{file}: its times are UTC, and so is its day: {option}-zone names another clock"));
     }
     Ok(series)
 }
@@ -244,37 +249,26 @@ fn read_series(option: &str, path: &Path, format: &SeriesFormat, clock: &str) ->
 fn replace_series(args: &ReplayArgs, scenario: &mut Scenario) -> Result<()> {
     let clock = scenario.sites.first().map(|site| site.time_zone.clone()).unwrap_or_default();
     if let (Some(path), Some(date)) = (&args.price, args.price_date) {
-        let (time, value) = two_columns("--price-columns", &args.price_columns)?;
-        let unit = args.price_unit.or(PriceUnit::of(&value)).unwrap_or(PriceUnit::PerMwh);
-        let zone = zone("--price-zone", args.price_zone.as_ref())?;
-        let time_format = args.price_time_format.clone();
-        let format = SeriesFormat { time, value, scale: unit.scale(), zone, time_format, ..SeriesFormat::default() };
+        let (zone, notation) = (args.price_zone.as_deref(), args.price_time_format.as_deref());
+        let mut format = series_format("--price", &args.price_columns, zone, notation)?;
+        let unit = args.price_unit.or(PriceUnit::of(&format.value)).unwrap_or(PriceUnit::PerMwh);
+        format.scale = unit.scale();
         let prices = read_series("--price", path, &format, &clock)?;
-        if (1..PRICE_LOW).contains(&prices.peak()) || prices.median() > PRICE_HIGH {
+        let (median, peak) = (prices.median(), prices.peak());
+        if (1..PRICE_LOW).contains(&peak) || median > PRICE_HIGH {
             let (file, unit) = (path.display(), unit.to_possible_value().map(|v| v.get_name().to_owned()));
-            run::say(&format!(
-                "warning: {file}: half of the prices are above {} micro per kWh and the dearest is {}: are they not {} \
+            warn(format!(
+                "{file}: half of the prices are above {median} micro per kWh and the dearest is {peak}: are they not {} \
                  (--price-unit)?",
-                prices.median(),
-                prices.peak(),
                 unit.unwrap_or_default()
             ));
         }
         import::replace_price(scenario, &prices, date)?;
     }
     if let (Some(path), Some(date)) = (&args.pv, args.pv_date) {
-        let (time, value) = two_columns("--pv-columns", &args.pv_columns)?;
-        let unit = args.pv_unit.or(PowerUnit::of(&value)).unwrap_or(PowerUnit::W);
-        let scale = if unit == PowerUnit::Kw { 1000 } else { 1 };
-        let zone = zone("--pv-zone", args.pv_zone.as_ref())?;
-        let format = SeriesFormat {
-            time,
-            value,
-            scale,
-            zone,
-            time_format: args.pv_time_format.clone(),
-            ..SeriesFormat::default()
-        };
+        let (zone, notation) = (args.pv_zone.as_deref(), args.pv_time_format.as_deref());
+        let mut format = series_format("--pv", &args.pv_columns, zone, notation)?;
+        format.scale = args.pv_unit.or(PowerUnit::of(&format.value)).unwrap_or(PowerUnit::W).scale();
         let powers = read_series("--pv", path, &format, &clock)?;
         let assets = scenario.sites.iter().flat_map(|s| &s.assets);
         let inverters: Vec<_> = assets.filter(|a| a.kind == AssetKind::Pv).map(|a| a.id.clone()).collect();
@@ -284,7 +278,7 @@ fn replace_series(args: &ReplayArgs, scenario: &mut Scenario) -> Result<()> {
             let warnings = import::replace_power(scenario, &id, &powers, date, Some(Watts(args.pv_nominal_w)))?;
             said.extend(warnings.iter().map(ToString::to_string));
         }
-        said.iter().for_each(|warning| run::say(&format!("warning: {warning} (--pv-unit, --pv-nominal-w)")));
+        said.iter().for_each(|warning| warn(format!("{warning} (--pv-unit, --pv-nominal-w)")));
     }
     Ok(())
 }

@@ -157,10 +157,7 @@ impl<'a> Placing<'a> {
         let session = self.session(field, index, (arrival, departure, unplugged));
         if unplugged > signals.first.plus(signals.len()).start() {
             let hours = stay_s / 3600;
-            self.warn(
-                field,
-                format!("session {:?} stays {hours} hours, beyond the replayed day: its end is cut", field.id),
-            );
+            self.warn(field, format!("session {:?} stays {hours} hours, beyond the replayed day", field.id));
         }
         let misfit = misfit(&session, self.evses[index].0.rated_w);
         if let Some(text) = misfit {
